@@ -1,0 +1,213 @@
+/**
+ * All channels and their accounts, as the rest of the gateway sees them: who is there, in which state, how a message gets
+ * out. The only list of channels is here.
+ */
+import { randomUUID } from 'node:crypto';
+import { channelAccount } from '../../machines/channel-account.ts';
+import type { ChildSpec, Env, SupervisorSpec } from '../../machines/child-spec.ts';
+import type { Config } from '../../protocol/config/types.ts';
+import { GatewayError, invalidRequest, unavailable } from '../../protocol/errors.ts';
+import type { DmScope } from '../../protocol/session-key.ts';
+import type { Log } from '../log.ts';
+import type { Address, OutboxRow, StorePort } from '../store/contract.ts';
+import type { AccountPorts, Channel } from './channel.ts';
+import type { AccountState, AccountStatus, InboundPort, Sender } from './contract.ts';
+import type { OutboxPort, OutboxPorts } from './outbox.ts';
+import { telegram } from './telegram/index.ts';
+
+const channels: readonly Channel[] = [telegram];
+/** Names clients may use although this release has no such channel: the answer is "not linked", not "unknown". */
+const plannedChannels = new Set(['whatsapp']);
+
+/** How long `send` waits for the platform before it says that the outcome is not known yet. */
+const sendWaitMs = 30_000;
+
+export interface ChannelDeskPorts {
+  config(): Config;
+  env: Record<string, string | undefined>;
+  store(): StorePort;
+  outbox(): OutboxPort;
+  outboxIfUp(): OutboxPort | undefined;
+  inbound(): InboundPort;
+  now(): number;
+  random(): number;
+  log: Log;
+  onChange(): void;
+}
+
+export interface ChannelDesk {
+  isKnown(channel: string): boolean;
+  dmScope(): DmScope;
+  statuses(): AccountStatus[];
+  chunk(channel: string, text: string): string[];
+  /** @throws GatewayError when channel, account or target cannot be resolved. */
+  resolve(params: { to: string; channel?: string; accountId?: string }): { address: Address; kind: 'dm' | 'group' | 'channel' };
+  send(params: { to: string; message: string; channel?: string; accountId?: string; idempotencyKey: string }): Promise<Record<string, unknown>>;
+  outboxPorts(env: Env, offer: (port: OutboxPort) => () => void): OutboxPorts;
+  /** The supervisor of all accounts. */
+  spec(env: Env): SupervisorSpec;
+}
+
+export function createChannelDesk(ports: ChannelDeskPorts): ChannelDesk {
+  const statuses = new Map<string, AccountStatus>();
+  const senders = new Map<string, Sender>();
+  const keyOf = (channel: string, accountId: string) => `${channel}:${accountId}`;
+
+  const accountPorts: AccountPorts = {
+    ...ports,
+    wakeAccount: (channel, accountId) => ports.outboxIfUp()?.wakeAccount(channel, accountId),
+    wake: (lane) => ports.outboxIfUp()?.wake(lane),
+    onInbound: () => {},
+  };
+
+  function online(channelId: string, accountId: string) {
+    const channel = channels.find(({ id }) => id === channelId);
+    const sender = senders.get(keyOf(channelId, accountId));
+    if (channel === undefined || sender === undefined || statuses.get(keyOf(channelId, accountId))?.state !== 'online') return undefined;
+    return { channel, sender };
+  }
+
+  function pick(name: string | undefined): Channel {
+    const wanted = name?.trim().toLowerCase();
+    if (!wanted || wanted === 'last') {
+      const isWhatsapp = ports.config().channels.whatsapp?.enabled === true;
+      const enabled = channels.filter((channel) => channel.accounts(ports.config(), ports.env).some((account) => account.enabled));
+      if (!isWhatsapp && enabled.length === 1 && enabled[0]) return enabled[0];
+      throw notLinked('whatsapp', 'default');
+    }
+    if (plannedChannels.has(wanted)) throw notLinked(wanted, 'default');
+    const channel = channels.find(({ id }) => id === wanted);
+    if (channel === undefined) throw invalidRequest(`unsupported channel: ${wanted}`);
+    return channel;
+  }
+
+  function resolve({ to, channel: name, accountId }: { to: string; channel?: string; accountId?: string }) {
+    const channel = pick(name);
+    const accounts = channel.accounts(ports.config(), ports.env);
+    const account = accountId ? accounts.find((candidate) => candidate.accountId === accountId) : (accounts.find(({ accountId: id }) => id === 'default') ?? accounts[0]);
+    if (account === undefined) throw accountId ? invalidRequest(`unknown account: ${channel.id} has no account ${accountId}`) : notLinked(channel.id, 'default');
+    if (!account.configured || !account.enabled) throw notLinked(channel.id, account.accountId);
+    const { chat, thread, kind } = channel.parseTarget(to);
+    return { address: { channel: channel.id, account: account.accountId, chat, ...(thread === undefined ? {} : { thread }) }, kind };
+  }
+
+  return {
+    isKnown: (channel) => plannedChannels.has(channel) || channels.some(({ id }) => id === channel),
+    dmScope: () => ports.config().session.dmScope,
+    statuses: () => [...statuses.values()],
+    chunk: (id, text) => channels.find((channel) => channel.id === id)?.chunk(text, ports.config()) ?? [text],
+    resolve,
+    async send(params) {
+      const { message, idempotencyKey } = params;
+      const key = `send:${idempotencyKey}`;
+      const known = (await ports.store().call('outbox.get', { key })).row;
+      const target = known ? known.address : resolve(params).address;
+      const status = statuses.get(keyOf(target.channel, target.account));
+      if (known === null) {
+        if (status?.state === 'unlinked') throw notLinked(target.channel, target.account);
+        // Nothing is written while nothing can leave: the same key works again once the channel is back.
+        if (status?.state !== 'online') throw unavailable(`${target.channel} is not online (${status?.state ?? 'starting'})`, 2_000);
+      }
+      const outbox = ports.outbox();
+      const { rows } = await ports.store().call('outbox.insert', { rows: [{ key, address: target, kind: 'text', payload: { text: message } }], now: ports.now() });
+      const [inserted] = rows;
+      if (inserted === undefined) throw new Error('the store inserted nothing');
+      outbox.wake(inserted.lane);
+      const row = await outbox.settled(key, AbortSignal.timeout(sendWaitMs));
+      return answer(row ?? (await withdraw(key)), inserted.created, idempotencyKey);
+    },
+    outboxPorts: (env, offer) => ({
+      env,
+      store: ports.store,
+      online,
+      retry: (id, accountId) =>
+        channels.find((channel) => channel.id === id)?.retry(ports.config(), accountId) ?? { attempts: 1, minDelayMs: 400, maxDelayMs: 30_000, jitter: 0 },
+      askAbout: (id, row) => channels.find((channel) => channel.id === id)?.askAbout(ports.config(), row),
+      onSent(channel, accountId) {
+        const status = statuses.get(keyOf(channel, accountId));
+        if (status) status.lastOutboundAt = ports.now();
+      },
+      offer,
+      log: ports.log,
+    }),
+    spec: (env) => ({
+      name: 'channels',
+      strategy: 'one_for_one',
+      drain: 'together',
+      intensity: { max: 10, withinMs: 60_000 },
+      exhausted: { coolDownMs: 300_000 },
+      children: ports.env['OPENCLAW_SKIP_CHANNELS'] === '1' ? [] : channels.flatMap((channel) => accountSpecs(channel, env)),
+    }),
+  };
+
+  /** Nothing heard in time: what has not left yet is taken back, what has left is waited for by whoever asks again. */
+  async function withdraw(key: string): Promise<OutboxRow | undefined> {
+    const { row } = await ports.store().call('outbox.withdraw', { key });
+    if (row !== null) throw unavailable('the message could not be sent in time and was withdrawn', 5_000);
+    return (await ports.store().call('outbox.get', { key })).row ?? undefined;
+  }
+
+  function accountSpecs(channel: Channel, env: Env): ChildSpec[] {
+    statuses.clear();
+    return channel.accounts(ports.config(), ports.env).map((settings) => {
+      const { accountId, enabled, configured, tokenSource, problem } = settings;
+      const key = keyOf(channel.id, accountId);
+      const log = ports.log.child(`${channel.id}/${accountId}`);
+      const own: AccountPorts = {
+        ...accountPorts,
+        log,
+        onInbound() {
+          const status = statuses.get(key);
+          if (status) status.lastInboundAt = ports.now();
+        },
+      };
+      senders.set(key, channel.sender(own, accountId));
+      const base = { channel: channel.id, accountId, configured, tokenSource, mode: 'polling' as const };
+      statuses.set(key, { ...base, state: enabled ? 'connecting' : 'disabled', epoch: 0, since: env.now(), attempt: 0, ...(problem ? { lastError: problem } : {}) });
+      return {
+        id: `account:${channel.id}:${accountId.replaceAll('.', '%2E').replaceAll('@', '%40')}`,
+        systemId: `channels/${channel.id}:${accountId}`,
+        logic: channelAccount.provide({ actors: { link: channel.link(own, accountId) as never } }),
+        input: {
+          env,
+          channel: channel.id,
+          accountId,
+          enabled,
+          configured,
+          policy: channel.policy,
+          onChange(snapshot: { state: string }) {
+            const before = statuses.get(key);
+            const status = { ...base, ...keep(before), ...snapshot, state: snapshot.state as AccountState } as AccountStatus;
+            statuses.set(key, status);
+            if (before?.state !== status.state) {
+              const level = status.state === 'conflict' || status.state === 'unlinked' ? 'warn' : 'info';
+              log[level]({ state: status.state, ...(status.lastError ? { reason: status.lastError } : {}) }, `${channel.label} ${status.state}`);
+              ports.onChange();
+            }
+            if (status.state === 'online') ports.outboxIfUp()?.wakeAccount(channel.id, accountId);
+          },
+        },
+        restart: 'permanent',
+        shutdownMs: 2_000,
+      } satisfies ChildSpec;
+    });
+  }
+}
+
+const keep = (status: AccountStatus | undefined) => ({
+  ...(status?.lastInboundAt === undefined ? {} : { lastInboundAt: status.lastInboundAt }),
+  ...(status?.lastOutboundAt === undefined ? {} : { lastOutboundAt: status.lastOutboundAt }),
+});
+
+const notLinked = (channel: string, accountId: string) =>
+  new GatewayError('NOT_LINKED', `${channel} has no linked account`, { details: { channel, accountId } });
+
+/** What the caller of `send` is told, now and whenever the key is used again. */
+function answer(row: OutboxRow | undefined, created: boolean, runId: string): Record<string, unknown> {
+  if (row?.state === 'sent') {
+    const { channel, chat } = row.address;
+    return { runId, messageId: row.platformId ?? randomUUID(), channel, chatId: chat, ...(created ? {} : { duplicate: true }) };
+  }
+  if (row?.state === 'failed') throw new GatewayError('UNAVAILABLE', `${row.address.channel} refused the message: ${row.lastError ?? 'no reason given'}`);
+  throw new GatewayError('UNAVAILABLE', row?.state === 'unknown' ? 'the message left, and nobody can say whether it arrived' : 'the message is still on its way');
+}

@@ -1,0 +1,58 @@
+/** The Bot API through grammY, loaded when the first account starts and not before (M-001). */
+import type { Api } from 'grammy';
+import type { SendOutcome } from '../contract.ts';
+
+export type TelegramApi = Api;
+
+let library: Promise<typeof import('grammy')> | undefined;
+let loaded: typeof import('grammy') | undefined;
+
+export async function loadTelegram(): Promise<typeof import('grammy')> {
+  library ??= import('grammy');
+  loaded = await library;
+  return loaded;
+}
+
+/** @param timeoutSeconds of one call; the long poll brings its own. */
+export async function createApi(token: string, apiRoot: string, timeoutSeconds: number): Promise<Api> {
+  const { Api: ApiClass } = await loadTelegram();
+  return new ApiClass(token, { apiRoot, timeoutSeconds });
+}
+
+export type ApiFailure =
+  | { kind: 'refused'; status: number; description: string; retryAfterMs?: number }
+  /** It never left, or nobody answered before anything was accepted. */
+  | { kind: 'notSent'; detail: string }
+  /** It left and the answer did not come. */
+  | { kind: 'lost'; detail: string };
+
+/** Errors that can only come before a byte of the request was taken. */
+const beforeWriting = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
+
+/** What an error of a call means. Its text is cleaned: the token is part of every address. */
+export function failureOf(error: unknown): ApiFailure {
+  if (loaded !== undefined && error instanceof loaded.GrammyError) {
+    const { error_code: status, description, parameters } = error;
+    const retryAfter = parameters.retry_after;
+    return { kind: 'refused', status, description: clean(description), ...(retryAfter === undefined ? {} : { retryAfterMs: retryAfter * 1_000 }) };
+  }
+  const inner = loaded !== undefined && error instanceof loaded.HttpError ? error.error : error;
+  const { code = '', message = '' } = inner as { code?: string; message?: string };
+  const detail = clean(code || message || 'network error').slice(0, 160);
+  return beforeWriting.has(code) ? { kind: 'notSent', detail } : { kind: 'lost', detail };
+}
+
+export const clean = (text: string) => text.replace(/bot\d+:[\w-]+/g, 'bot***').replace(/\b\d{5,}:[\w-]{20,}\b/g, '***');
+
+/** What becomes of a row whose call failed so (channels.md 3.6). */
+export function outcomeOf(failure: ApiFailure): SendOutcome {
+  if (failure.kind === 'notSent') return { kind: 'retry', error: failure.detail, counted: false };
+  if (failure.kind === 'lost') return { kind: 'unknown', error: failure.detail };
+  const { status, description, retryAfterMs } = failure;
+  if (status === 429) return { kind: 'retry', error: description, counted: false, ...(retryAfterMs === undefined ? {} : { delayMs: retryAfterMs }) };
+  if (status === 400 && /can't parse entities|find end of the entity/i.test(description)) {
+    return { kind: 'retry', error: description, delayMs: 0, plain: true, counted: false };
+  }
+  if (status >= 500) return { kind: 'retry', error: description, counted: true };
+  return { kind: 'failed', error: description };
+}

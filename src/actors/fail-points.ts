@@ -1,0 +1,52 @@
+/**
+ * Named places where a test may crash, hang, delay or break the gateway. Read once from `OPENCLAW_FAIL_POINTS`
+ * (`name:count:action`, comma separated: the action happens at the count-th passage), and only with `OPENCLAW_TEST=1`;
+ * otherwise a fail point is one comparison.
+ */
+type Action = 'crash' | 'raise' | 'hang' | `delay-${number}`;
+
+interface Armed {
+  left: number;
+  action: Action;
+}
+
+const armed = read();
+
+function read(): Map<string, Armed> | undefined {
+  const { OPENCLAW_TEST, OPENCLAW_FAIL_POINTS, NODE_ENV } = process.env;
+  if (OPENCLAW_TEST !== '1' || NODE_ENV === 'production' || !OPENCLAW_FAIL_POINTS) return undefined;
+  return new Map(
+    OPENCLAW_FAIL_POINTS.split(',').map((text) => {
+      const [name = '', count = '1', action = 'crash'] = text.trim().split(':');
+      return [name, { left: Number(count), action: action as Action }];
+    }),
+  );
+}
+
+function due(name: string): Action | undefined {
+  const point = armed?.get(name);
+  if (point === undefined) return undefined;
+  point.left -= 1;
+  return point.left === 0 ? point.action : undefined;
+}
+
+function act(name: string, action: Action): void {
+  if (action === 'crash') process.kill(process.pid, 'SIGKILL');
+  if (action === 'raise') throw new Error(`fail point ${name}`);
+}
+
+export function failPoint(name: string): void {
+  if (armed === undefined) return;
+  const action = due(name);
+  if (action !== undefined) act(name, action);
+}
+
+/** As `failPoint`, and may also hang for ever or for a while. */
+export async function failPointAsync(name: string): Promise<void> {
+  if (armed === undefined) return;
+  const action = due(name);
+  if (action === undefined) return;
+  act(name, action);
+  if (action === 'hang') await new Promise(() => {});
+  if (action.startsWith('delay-')) await new Promise((resolve) => setTimeout(resolve, Number(action.slice('delay-'.length))));
+}

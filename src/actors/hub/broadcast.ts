@@ -1,0 +1,62 @@
+/**
+ * Sends one event to many clients. The event is encoded and framed once; each client then costs one write of the same
+ * bytes. Whoever reads too slowly misses droppable events (and sees a gap in `seq`) or is closed, and costs nobody else.
+ */
+import * as wsModule from 'ws';
+import { type EventName, events, type EventRow } from '../../protocol/events.ts';
+import type { StateVersion } from '../../protocol/frames.ts';
+import type { Connection } from './connection.ts';
+
+export interface Broadcaster {
+  /** @param options.stateVersion both counters, for events about state. `droppable` overrides the event's row. */
+  send(event: EventName, payload: unknown, options?: { stateVersion?: StateVersion; droppable?: boolean }): void;
+  readonly seq: number;
+}
+
+export interface BroadcastPorts {
+  connections: Iterable<Connection>;
+  maxBufferedBytes: number;
+  /** The client cannot be given what it must not miss. */
+  onSlow(connection: Connection): void;
+  onSent?(event: EventName, bytes: number): void;
+}
+
+/** `ws` frames per connection; without a mask the bytes are the same for all, so one call serves everybody. */
+const { Sender } = wsModule as unknown as {
+  Sender: {
+    frame(data: Buffer, options: { fin: boolean; rsv1: boolean; opcode: number; mask: boolean; readOnly: boolean }): Buffer[];
+  };
+};
+
+export const frameOf = (text: string): Buffer =>
+  Buffer.concat(Sender.frame(Buffer.from(text), { fin: true, rsv1: false, opcode: 1, mask: false, readOnly: true }));
+
+export function createBroadcaster(ports: BroadcastPorts): Broadcaster {
+  let seq = 0;
+  return {
+    get seq() {
+      return seq;
+    },
+    send(event, payload, { stateVersion, droppable } = {}) {
+      seq += 1;
+      const row: EventRow = events[event];
+      const mayDrop = droppable ?? row.droppable;
+      let frame: Buffer | undefined;
+      for (const connection of ports.connections) {
+        if (row.scope !== undefined && !mayHear(connection, row.scope)) continue;
+        if (!connection.isOpen) continue;
+        if (connection.buffered > ports.maxBufferedBytes) {
+          if (!mayDrop) ports.onSlow(connection);
+          continue;
+        }
+        frame ??= frameOf(JSON.stringify({ type: 'event', event, payload, seq, ...(stateVersion ? { stateVersion } : {}) }));
+        connection.socket.write(frame);
+      }
+      if (frame) ports.onSent?.(event, frame.length);
+    },
+  };
+}
+
+/** For events only the named scope or admin counts; nodes hear none of them (protocol 2.4, 5). */
+const mayHear = ({ identity }: Connection, scope: string) =>
+  identity !== undefined && identity.role === 'operator' && (identity.scopes.has(scope) || identity.scopes.has('operator.admin'));

@@ -1,0 +1,284 @@
+/**
+ * Everything that serves clients: shards of client sessions, and one `front` that takes connections from the listener,
+ * sends events and keeps time for all of them. A session's death is its own; nothing here is fatal to anybody else.
+ */
+import type { AnyActorRef } from 'xstate';
+import type { MethodContext } from '../../protocol/context.ts';
+import { type EventName, eventNames } from '../../protocol/events.ts';
+import type { ConnectParams, HelloOk, StateVersion } from '../../protocol/frames.ts';
+import { limits } from '../../protocol/limits.ts';
+import { methods } from '../../protocol/methods/index.ts';
+import type { ChildSpec, Env, SupervisorSpec } from '../../machines/child-spec.ts';
+import { clientSession } from '../../machines/client-session.ts';
+import { supervisor } from '../../machines/supervisor.ts';
+import { fromIo } from '../io.ts';
+import type { Presence } from '../registry/presence.ts';
+import type { HandshakePolicy } from './authenticate.ts';
+import { type Broadcaster, createBroadcaster } from './broadcast.ts';
+import { coalesce } from './coalesce.ts';
+import type { Connection } from './connection.ts';
+import { createDeadlines, type Deadlines } from './deadlines.ts';
+import { handshakeActor } from './handshake.ts';
+import type { ListenerPort } from './listener.ts';
+import { closer, refusePump, requestPump } from './pump.ts';
+
+/** What the hub asks of the rest of the gateway. */
+export interface HubPorts {
+  env: Env;
+  listener(): ListenerPort;
+  presence: Presence;
+  policy(): HandshakePolicy;
+  handshakeMs: number;
+  maxPayload: number;
+  maxBufferedBytes: number;
+  verbose: boolean;
+  contextFor(connection: Connection): MethodContext;
+  /** The newest health, with the counter that belongs to it. */
+  health(): { payload: unknown; version: number };
+  /** Somebody new wants to know how things are. */
+  refreshHealth(): void;
+  about: Omit<HelloOk['server'], 'connId'> & { configPath: string; stateDir: string; startedAt: number };
+  sessionDefaults(): NonNullable<HelloOk['snapshot']['sessionDefaults']>;
+  retryAfterMs(): number | undefined;
+  offer(port: HubPort): () => void;
+  /** Subscribes to the announcement that precedes every stop. */
+  onShutdown(handler: (payload: { reason: string; restartExpectedMs?: number }) => void): () => void;
+  log: { debug(data: object, message: string): void; info(data: object, message: string): void; warn(data: object, message: string): void };
+}
+
+/** How other parts reach the clients. */
+export interface HubPort {
+  broadcast(event: EventName, payload: unknown, options?: { stateVersion?: StateVersion; droppable?: boolean }): void;
+  presenceChanged(): void;
+  readonly clients: number;
+  connections(): Iterable<Connection>;
+}
+
+/** What the actors of a session share. */
+export interface HubScope extends Pick<HubPorts, 'policy' | 'verbose' | 'contextFor'> {
+  /** Every connection from its acceptance to its close. */
+  sessions: Map<string, Connection>;
+  /** Those that completed the handshake: what a broadcast reaches. */
+  connections: Map<string, Connection>;
+  deadlines: Deadlines;
+  /** Enters the presence list, before `hello-ok` shows it. */
+  welcome(connection: Connection, params: ConnectParams, scopes: string[]): void;
+  hello(connection: Connection): Omit<HelloOk, 'type' | 'protocol'>;
+  /** From here on broadcasts reach it. */
+  admit(connection: Connection): void;
+  /** Tells the others, after the newcomer was answered. */
+  announce(connection: Connection): void;
+  retryAfter(): { retryAfterMs?: number };
+  noteRefusal(connection: Connection, reason: string): void;
+  noteRequest(connection: Connection, method: string, ms: number): void;
+  noteFailure(connection: Connection, method: string, code: string, ms: number, bug: unknown): void;
+}
+
+const shardCount = 64;
+/** A silent peer is noticed by the second tick at the latest (F-37). */
+const slowRequestMs = 50;
+
+const shardOf = (connId: string) => `shard:${Number.parseInt(connId.slice(0, 8), 16) % shardCount}`;
+
+export function hubSpec(ports: HubPorts): SupervisorSpec {
+  const sessions = new Map<string, Connection>();
+  const connections = new Map<string, Connection>();
+  const deadlines = createDeadlines(ports.handshakeMs, ports.env.now);
+  const stateVersion = (): StateVersion => ({ presence: ports.presence.version, health: ports.health().version });
+  const broadcaster: Broadcaster = createBroadcaster({
+    connections: { [Symbol.iterator]: () => connections.values() },
+    maxBufferedBytes: ports.maxBufferedBytes,
+    onSlow(connection) {
+      connections.delete(connection.connId);
+      ports.log.warn({ connId: short(connection) }, 'slow consumer closed');
+      connection.close(1008, 'slow consumer');
+    },
+    ...(ports.verbose ? { onSent: (event, bytes) => ports.log.debug({ event, bytes, clients: connections.size }, 'event sent') } : {}),
+  });
+  const presenceChanged = coalesce(() =>
+    broadcaster.send('presence', { presence: ports.presence.list() }, { stateVersion: stateVersion() }),
+  );
+
+  const scope: HubScope = {
+    policy: ports.policy,
+    verbose: ports.verbose,
+    contextFor: ports.contextFor,
+    sessions,
+    connections,
+    deadlines,
+    welcome(connection, params, scopes) {
+      ports.listener().known(connection);
+      if (connection.identity?.mode === 'cli') return;
+      connection.presenceKey = ports.presence.connect({
+        connId: connection.connId,
+        params,
+        role: connection.identity?.role ?? 'operator',
+        scopes,
+        ip: connection.remote.reportedIp,
+      });
+    },
+    hello: ({ connId }) => {
+      const { configPath, stateDir, startedAt, ...server } = ports.about;
+      return {
+        server: { ...server, connId },
+        features: { methods: [...methods.keys()], events: eventNames },
+        snapshot: {
+          presence: ports.presence.list(),
+          health: ports.health().payload,
+          stateVersion: stateVersion(),
+          uptimeMs: Math.max(0, Math.round(ports.env.now() - startedAt)),
+          configPath,
+          stateDir,
+          sessionDefaults: ports.sessionDefaults(),
+        },
+        policy: { maxPayload: ports.maxPayload, maxBufferedBytes: ports.maxBufferedBytes, tickIntervalMs: limits.tickIntervalMs },
+      };
+    },
+    admit: (connection) => void connections.set(connection.connId, connection),
+    announce(connection) {
+      if (connection.presenceKey !== undefined) presenceChanged();
+      ports.refreshHealth();
+      if (ports.verbose) {
+        ports.log.debug({ connId: short(connection), client: connection.identity?.clientId, mode: connection.identity?.mode }, 'handshake granted');
+      }
+    },
+    retryAfter() {
+      const retryAfterMs = ports.retryAfterMs();
+      return retryAfterMs === undefined ? {} : { retryAfterMs };
+    },
+    noteRefusal(connection, reason) {
+      ports.log.info({ connId: short(connection), ip: connection.remote.ip, reason }, 'handshake refused');
+    },
+    noteRequest(connection, method, ms) {
+      ports.log.debug({ connId: short(connection), method, ms: Math.round(ms) }, 'request ok');
+    },
+    noteFailure(connection, method, code, ms, bug) {
+      const data = { connId: short(connection), method: method.slice(0, 64), code, ms: Math.round(ms) };
+      if (bug !== undefined) ports.log.warn({ ...data, error: bug instanceof Error ? `${bug.name}: ${bug.message}` : 'unknown' }, 'request failed unexpectedly');
+      else if (ports.verbose || ms > slowRequestMs) ports.log.debug(data, 'request refused');
+    },
+  };
+
+  const session = clientSession.provide({
+    actors: {
+      handshake: handshakeActor(scope),
+      requestPump: requestPump(scope),
+      refusePump: refusePump(scope),
+      closer: closer(scope),
+    },
+  });
+
+  /** Forgets a closed connection, whatever state its session was in. */
+  function leave(connection: Connection) {
+    sessions.delete(connection.connId);
+    const wasOpen = connections.delete(connection.connId);
+    if (connection.presenceKey !== undefined) {
+      ports.presence.disconnect(connection.presenceKey, connection.connId);
+      presenceChanged();
+    }
+    if (ports.verbose && wasOpen) ports.log.debug({ connId: short(connection), requests: connection.requests }, 'connection closed');
+  }
+
+  /** Takes connections, keeps the tick, and tells everybody about a shutdown. */
+  const front = fromIo<unknown>(({ self, guard, report }) => {
+    const system = self.system;
+    const hub = (self as unknown as { _parent: AnyActorRef })._parent;
+
+    function shardFor(connId: string): AnyActorRef | undefined {
+      const id = shardOf(connId);
+      const systemId = `hub/${id}`;
+      const shard = system.get(systemId);
+      if (shard) return shard;
+      hub.send({ type: 'child.add', spec: shardSpec(id, systemId, ports.env) });
+      return system.get(systemId);
+    }
+
+    function take(connection: Connection) {
+      sessions.set(connection.connId, connection);
+      connection.ws.once('close', guard(() => leave(connection)));
+      const spec: ChildSpec = {
+        id: `client:${connection.connId}`,
+        logic: session,
+        input: { connId: connection.connId },
+        restart: 'temporary',
+        shutdownMs: 500,
+      };
+      const shard = shardFor(connection.connId);
+      if (shard) shard.send({ type: 'child.add', spec });
+      else connection.ws.terminate();
+    }
+
+    const onTick = guard(() => {
+      broadcaster.send('tick', { ts: ports.env.now() });
+      for (const connection of connections.values()) {
+        if (!connection.answered) {
+          connection.ws.terminate();
+          continue;
+        }
+        connection.answered = false;
+        connection.ws.ping();
+      }
+    });
+
+    const ticker = setInterval(onTick, limits.tickIntervalMs);
+    const withdraw = ports.offer({
+      broadcast: (event, payload, options) => broadcaster.send(event, payload, options),
+      presenceChanged,
+      get clients() {
+        return connections.size;
+      },
+      connections: () => connections.values(),
+    });
+    const offShutdown = ports.onShutdown(
+      guard((payload) => {
+        broadcaster.send('shutdown', payload);
+        // Nothing follows the shutdown event but responses and the close frame.
+        const told = [...connections.values()];
+        connections.clear();
+        for (const { connId } of told) sessionOf(connId)?.send({ type: 'shutdown.announced' });
+      }),
+    );
+    const detach = ports.listener().attach({ take: guard(take) });
+
+    /** Events to a session go through its shard's children, by name: the session may have ended meanwhile. */
+    function sessionOf(connId: string): AnyActorRef | undefined {
+      const shard = system.get(`hub/${shardOf(connId)}`) as AnyActorRef | undefined;
+      const children = (shard?.getSnapshot() as { children?: Record<string, AnyActorRef> } | undefined)?.children;
+      return children?.[`client:${connId}@1`];
+    }
+
+    report({ type: 'child.up' });
+    return () => {
+      detach();
+      offShutdown();
+      withdraw();
+      clearInterval(ticker);
+      deadlines.stop();
+      presenceChanged.stop();
+      for (const connection of sessions.values()) connection.ws.terminate();
+    };
+  });
+
+  return {
+    name: 'hub',
+    strategy: 'one_for_one',
+    drain: 'together',
+    intensity: { max: 10, withinMs: 60_000 },
+    children: [{ id: 'front', logic: front, restart: 'permanent', shutdownMs: 0, startMs: 5_000 }],
+  };
+}
+
+/** A shard starts nobody again: a session that ends has ended. */
+const shardSpec = (id: string, systemId: string, env: Env): ChildSpec => ({
+  id,
+  systemId,
+  logic: supervisor,
+  input: {
+    spec: { name: id, strategy: 'one_for_one', drain: 'together', intensity: { max: 5, withinMs: 60_000 }, children: [] } satisfies SupervisorSpec,
+    env,
+  },
+  restart: 'permanent',
+  shutdownMs: 600,
+});
+
+const short = ({ connId }: Connection) => connId.slice(0, 8);

@@ -1,0 +1,274 @@
+/**
+ * Owns the port: one HTTP server per address, and the upgrade to WebSocket. It outlives soft restarts, so nobody is ever
+ * refused; while no hub is attached, accepted clients wait here with their socket paused.
+ *   takes     gateway.drain (stop accepting)
+ *   reports   listener.opened · boot.failed
+ * Strangers have ceilings: silent TCP connections and sockets that do not introduce themselves are dropped oldest first,
+ * so that a flood of them never keeps a good client out.
+ */
+import { randomUUID } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { type WebSocket, WebSocketServer } from 'ws';
+import { FatalError } from '../../protocol/errors.ts';
+import { limits } from '../../protocol/limits.ts';
+import { fromIo } from '../io.ts';
+import { Connection, textOf } from './connection.ts';
+import { findPortOwner } from './port-owner.ts';
+import { isOriginAllowed, remoteOf } from './remote.ts';
+
+/** Whoever takes over accepted connections: the hub of the current generation. */
+export interface ConnectionTaker {
+  take(connection: Connection): void;
+}
+
+export interface ListenerPort {
+  /** Hands over waiting and coming connections; the returned function makes them wait again. */
+  attach(taker: ConnectionTaker): () => void;
+  /** The connection proved itself: it no longer counts as a stranger. */
+  known(connection: Connection): void;
+  readonly port: number;
+  readonly addresses: readonly string[];
+  readonly strangers: number;
+}
+
+export interface ListenerOptions {
+  port: number;
+  /** The first is needed, the others are wished for. */
+  hosts: readonly string[];
+  trustedProxies: readonly string[];
+  allowedOrigins: readonly string[];
+  maxPayload: number;
+  handshakeMs: number;
+  register(port: ListenerPort): () => void;
+  onListening(url: string): void;
+  warn(message: string): void;
+}
+
+/** Connections that never sent a byte. A real client sends its request in its first packet. */
+const maxSilent = 1_000;
+/** Upgraded sockets that have not introduced themselves yet. */
+const maxStrangers = 200;
+/** Below this age a stranger may simply be on its way, and is spared until the hard ceiling. */
+const strangerGraceMs = 500;
+const hardMaxStrangers = 4_000;
+
+export const listenerActor = (options: ListenerOptions) =>
+  fromIo<unknown>(({ guard, report, receive, run }) => {
+    const servers: Server[] = [];
+    const silent = new Set<Socket>();
+    const strangers = new Map<string, Connection>();
+    const waiting = new Map<Connection, NodeJS.Timeout>();
+    const wss = new WebSocketServer({ noServer: true, maxPayload: options.maxPayload, perMessageDeflate: false, clientTracking: false });
+    let taker: ConnectionTaker | undefined;
+    let isClosing = false;
+    let port = options.port;
+    let release: (() => void) | undefined;
+
+    const onConnection = (socket: Socket) => {
+      // Nagle would hold an answer back until the client acknowledged the one before.
+      socket.setNoDelay(true);
+      silent.add(socket);
+      socket.once('close', () => silent.delete(socket));
+      // A peer that resets is ordinary; an 'error' without a listener would count as a fault.
+      socket.on('error', () => socket.destroy());
+      if (silent.size > maxSilent) dropOldest(silent);
+    };
+
+    const onRequest = (request: IncomingMessage, response: ServerResponse) => {
+      silent.delete(request.socket);
+      answer(response, taker === undefined || isClosing);
+    };
+
+    const onUpgrade = (request: IncomingMessage, socket: Socket, head: Buffer) => {
+      silent.delete(socket);
+      const remote = remoteOf(request, options.trustedProxies);
+      if (!isOriginAllowed(remote, options.allowedOrigins)) return refuseUpgrade(socket, '403 Forbidden', 'origin not allowed\n');
+      if (isClosing) return refuseUpgrade(socket, '503 Service Unavailable', 'gateway stopping\n', 'Retry-After: 1\r\n');
+      wss.handleUpgrade(request, socket, head, (ws) => accept(ws, socket, remote));
+    };
+
+    function accept(ws: WebSocket, socket: Socket, remote: ReturnType<typeof remoteOf>) {
+      const connection = new Connection(ws, socket, remote, { connId: randomUUID(), nonce: randomUUID(), now: Date.now() });
+      limitPayload(ws, Math.min(limits.maxPayloadBeforeHello, options.maxPayload));
+      ws.on('error', () => {
+        // `ws` closes with the right code (1007, 1009, …) by itself; the session hears of it through 'close'.
+      });
+      ws.once('close', () => forget(connection));
+      strangers.set(connection.connId, connection);
+      trimStrangers();
+      connection.send({ type: 'event', event: 'connect.challenge', payload: { nonce: connection.nonce, ts: connection.openedAt } });
+      if (taker) taker.take(connection);
+      else hold(connection);
+    }
+
+    /** Accepted while nothing can serve: the frames stay in the kernel until there is somebody to read them. */
+    function hold(connection: Connection) {
+      connection.ws.pause();
+      const timer = setTimeout(
+        guard(() => turnAway(connection)),
+        options.handshakeMs,
+      );
+      waiting.set(connection, timer);
+    }
+
+    function turnAway(connection: Connection) {
+      stopWaiting(connection);
+      connection.ws.once('message', (data) => {
+        const id = (JSON.parse(textOf(data)) as { id?: unknown }).id;
+        if (typeof id === 'string') {
+          connection.refuse(id, { code: 'UNAVAILABLE', message: 'gateway restarting', retryable: true, retryAfterMs: 1_500 });
+        }
+        connection.close(1012, 'service restart');
+      });
+      connection.ws.resume();
+      setTimeout(() => connection.ws.terminate(), 500).unref();
+    }
+
+    function stopWaiting(connection: Connection) {
+      clearTimeout(waiting.get(connection));
+      waiting.delete(connection);
+    }
+
+    function forget(connection: Connection) {
+      strangers.delete(connection.connId);
+      stopWaiting(connection);
+    }
+
+    function trimStrangers() {
+      const [oldest] = strangers.values();
+      if (oldest === undefined || strangers.size <= maxStrangers) return;
+      if (strangers.size <= hardMaxStrangers && Date.now() - oldest.openedAt < strangerGraceMs) return;
+      strangers.delete(oldest.connId);
+      oldest.ws.terminate();
+    }
+
+    const portOf: ListenerPort = {
+      attach(next) {
+        taker = next;
+        for (const connection of [...waiting.keys()]) {
+          stopWaiting(connection);
+          if (!connection.isOpen) continue;
+          next.take(connection);
+          connection.ws.resume();
+        }
+        return () => {
+          if (taker === next) taker = undefined;
+        };
+      },
+      known(connection) {
+        strangers.delete(connection.connId);
+        limitPayload(connection.ws, options.maxPayload);
+      },
+      get port() {
+        return port;
+      },
+      get addresses() {
+        return options.hosts;
+      },
+      get strangers() {
+        return strangers.size;
+      },
+    };
+
+    async function listen(host: string): Promise<void> {
+      const server = createServer({ maxHeaderSize: 16 * 1024, headersTimeout: 10_000, requestTimeout: 120_000, connectionsCheckingInterval: 5_000 });
+      server.on('connection', guard(onConnection));
+      server.on('request', guard(onRequest));
+      server.on('upgrade', guard(onUpgrade));
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject);
+        server.listen({ port, host, backlog: 1024 }, () => {
+          server.off('error', reject);
+          resolve();
+        });
+      });
+      server.on('error', guard((error) => Promise.reject(error)));
+      servers.push(server);
+      const address = server.address();
+      if (address !== null && typeof address === 'object') port = address.port;
+      options.onListening(`ws://${host.includes(':') ? `[${host}]` : host}:${port}`);
+    }
+
+    run(async () => {
+      const [first, ...others] = options.hosts;
+      try {
+        await listen(first ?? '127.0.0.1');
+      } catch (error) {
+        return report({ type: 'boot.failed', failure: await describe(error, first ?? '127.0.0.1', port) });
+      }
+      for (const host of others) {
+        await listen(host).catch((error: NodeJS.ErrnoException) => options.warn(`not listening on ${host}: ${error.code ?? error.message}`));
+      }
+      release = options.register(portOf);
+      report({ type: 'listener.opened' });
+    });
+
+    receive((event) => {
+      if (event.type === 'gateway.drain') isClosing = true;
+    });
+
+    return () => {
+      isClosing = true;
+      release?.();
+      for (const [connection, timer] of waiting) {
+        clearTimeout(timer);
+        connection.ws.terminate();
+      }
+      for (const connection of strangers.values()) connection.ws.terminate();
+      for (const server of servers) {
+        server.close();
+        server.closeAllConnections();
+      }
+      for (const socket of silent) socket.destroy();
+      wss.close();
+    };
+  });
+
+/**
+ * `ws` has one limit per server and we need two per connection: little before `hello-ok`, much after it. The receiver
+ * keeps its own copy, which is what is changed here; a test fails when it is gone.
+ */
+export function limitPayload(ws: WebSocket, bytes: number): void {
+  (ws as unknown as { _receiver: { _maxPayload: number } })._receiver._maxPayload = bytes;
+}
+
+function dropOldest(sockets: Set<Socket>): void {
+  const [oldest] = sockets;
+  if (oldest === undefined) return;
+  sockets.delete(oldest);
+  oldest.destroy();
+}
+
+function refuseUpgrade(socket: Socket, status: string, body: string, extra = ''): void {
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain\r\n${extra}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+}
+
+/** The HTTP side has no pages of its own yet; it says so, and where the conversation takes place. */
+function answer(response: ServerResponse, isHeld: boolean): void {
+  response.setHeader('Content-Type', 'text/plain; charset=utf-8');
+  if (isHeld) {
+    response.writeHead(503, { 'Retry-After': '1' }).end('The gateway is restarting.\n');
+    return;
+  }
+  response.writeHead(404).end('This is an openclaw gateway. Connect a WebSocket client to this address, or run: openclaw status\n');
+}
+
+async function describe(error: unknown, host: string, port: number) {
+  const { code = 'unknown', message } = error as NodeJS.ErrnoException;
+  const where = `${host}:${port}`;
+  const fatal = await fatalOf(code, where, port, message);
+  return { code: fatal.code, exitCode: fatal.exitCode, message: fatal.message, fix: fatal.fix };
+}
+
+async function fatalOf(code: string, where: string, port: number, message: string): Promise<FatalError> {
+  if (code === 'EADDRINUSE') {
+    const owner = await findPortOwner(port);
+    const who = owner ? `PID ${owner.pid} (${owner.command})` : 'another process';
+    return new FatalError('port-in-use', `port ${port} is in use by ${who}`, `stop it, or choose another port: openclaw gateway --port ${port + 10}`);
+  }
+  if (code === 'EACCES' || code === 'EPERM') {
+    return new FatalError('port-denied', `not allowed to listen on ${where}`, 'choose a port above 1023: openclaw gateway --port 18789');
+  }
+  return new FatalError('bind-unavailable', `cannot listen on ${where}: ${message}`, 'choose an address of this machine with --bind, or set gateway.customBindHost');
+}

@@ -1,0 +1,179 @@
+/**
+ * Serves one open client. The session's `open` state invokes it, so it holds the socket's `message` listener exactly as
+ * long as that state lasts: no machine event per request, and no frame has to ask in which state it arrived.
+ *   reports  pump.violated · socket.closed
+ */
+import type { RawData } from 'ws';
+import { authorize } from '../../protocol/access.ts';
+import { GatewayError, invalidRequest } from '../../protocol/errors.ts';
+import { requestFrame } from '../../protocol/frames.ts';
+import { FailedWith, TwoStage } from '../../protocol/method.ts';
+import { methods } from '../../protocol/methods/index.ts';
+import { describeErrors, validatorOf } from '../../protocol/validate.ts';
+import { fromIo } from '../io.ts';
+import { type Connection, textOf } from './connection.ts';
+import type { HubScope } from './hub.ts';
+
+/** Beyond this the client reads slower than it asks: we stop reading until it has caught up. */
+const pauseAboveBytes = 1024 * 1024;
+
+interface Request {
+  id: string;
+  method: string;
+  params?: unknown;
+}
+
+export const requestPump = (hub: HubScope) =>
+  fromIo<{ connId: string }>(({ input, guard, report }) => {
+    const connection = hub.sessions.get(input.connId);
+    if (connection === undefined || !connection.isOpen) {
+      report({ type: 'socket.closed' });
+      return;
+    }
+    const open = connection;
+    const validateFrame = validatorOf('req', requestFrame);
+    const context = hub.contextFor(connection);
+    let isPaused = false;
+
+    const onMessage = guard((data: RawData) => {
+      let frame: unknown;
+      try {
+        frame = JSON.parse(textOf(data));
+      } catch {
+        return report({ type: 'pump.violated', close: { code: 1008, reason: 'invalid JSON' } });
+      }
+      if (!validateFrame(frame)) return rejectFrame(connection, frame, describeErrors(validateFrame.errors));
+      connection.requests += 1;
+      serve(frame as Request);
+      if (!isPaused && connection.buffered > pauseAboveBytes) pause();
+    });
+
+    function serve({ id, method, params }: Request) {
+      const startedAt = hub.verbose ? performance.now() : 0;
+      try {
+        if (method === 'connect') throw invalidRequest('connect is only valid as the first request');
+        authorize(method, context.identity);
+        const row = methods.get(method);
+        if (row === undefined) throw invalidRequest(`unknown method: ${method}`);
+        const validate = validatorOf(`params:${method}`, row.params);
+        const given = params ?? {};
+        if (!validate(given)) throw invalidRequest(`invalid ${method} params: ${describeErrors(validate.errors)}`);
+        const result = row.handle({ params: given as never, ctx: context });
+        if (result instanceof Promise) result.then((value) => finish(id, method, value, startedAt), (error) => fail(id, method, error, startedAt));
+        else finish(id, method, result, startedAt);
+      } catch (error) {
+        fail(id, method, error, startedAt);
+      }
+    }
+
+    // Not fenced: an answer that is owed goes out as long as the socket is open, also while the session is leaving.
+    function finish(id: string, method: string, value: unknown, startedAt: number) {
+      if (value instanceof TwoStage) {
+        open.respond(id, value.ack);
+        value.final.then(
+          ({ ok, payload, error }) => (ok || error === undefined ? open.respond(id, payload) : open.refuse(id, error, payload)),
+          (error) => fail(id, method, error, startedAt),
+        );
+        value.afterAck();
+      } else if (value instanceof FailedWith) {
+        const { error = { code: 'UNAVAILABLE', message: 'failed' }, payload } = value.response;
+        open.refuse(id, error, payload);
+      } else open.respond(id, value);
+      if (hub.verbose) hub.noteRequest(open, method, performance.now() - startedAt);
+    }
+
+    function fail(id: string, method: string, error: unknown, startedAt: number) {
+      const refusal = error instanceof GatewayError ? error : unexpected(error);
+      open.refuse(id, refusal.toPayload());
+      hub.noteFailure(open, method, refusal.code, performance.now() - (startedAt || performance.now()), error instanceof GatewayError ? undefined : error);
+    }
+
+    /** A client that asks and never reads may not make us remember all the answers. */
+    function pause() {
+      isPaused = true;
+      open.ws.pause();
+      open.socket.once('drain', resume);
+    }
+    const resume = guard(() => {
+      isPaused = false;
+      if (connection.isOpen) connection.ws.resume();
+    });
+
+    const onClose = guard(() => report({ type: 'socket.closed' }));
+    const onPong = () => {
+      connection.answered = true;
+    };
+    connection.ws.on('message', onMessage);
+    connection.ws.once('close', onClose);
+    connection.ws.on('pong', onPong);
+    return () => {
+      connection.ws.off('message', onMessage);
+      connection.ws.off('close', onClose);
+      connection.ws.off('pong', onPong);
+      connection.socket.off('drain', resume);
+      if (isPaused && connection.isOpen) connection.ws.resume();
+    };
+  });
+
+function rejectFrame(connection: Connection, frame: unknown, detail: string): void {
+  const id = (frame as { id?: unknown } | null)?.id;
+  connection.refuse(typeof id === 'string' && id !== '' ? id : 'invalid', {
+    code: 'INVALID_REQUEST',
+    message: `invalid request frame: ${detail}`.slice(0, 240),
+  });
+}
+
+/** The caller learns that it was us, not why: messages of bugs may quote what they choked on. */
+const unexpected = (error: unknown) =>
+  new GatewayError('UNAVAILABLE', error instanceof Error && error.name === 'StoreError' ? 'the store did not answer' : 'internal error', { cause: error });
+
+/** `shutdown` has been sent: whoever asks now is told to come back. */
+export const refusePump = (hub: HubScope) =>
+  fromIo<{ connId: string }>(({ input, guard, report }) => {
+    const connection = hub.sessions.get(input.connId);
+    if (connection === undefined || !connection.isOpen) {
+      report({ type: 'socket.closed' });
+      return;
+    }
+    const onMessage = guard((data: RawData) => {
+      const id = requestIdOf(textOf(data));
+      if (id === undefined) return;
+      connection.refuse(id, { code: 'UNAVAILABLE', message: 'gateway is shutting down', retryable: true, ...hub.retryAfter() });
+    });
+    const onClose = guard(() => report({ type: 'socket.closed' }));
+    connection.ws.on('message', onMessage);
+    connection.ws.once('close', onClose);
+    return () => {
+      connection.ws.off('message', onMessage);
+      connection.ws.off('close', onClose);
+    };
+  });
+
+function requestIdOf(text: string): string | undefined {
+  try {
+    const { id } = JSON.parse(text) as { id?: unknown };
+    return typeof id === 'string' && id !== '' ? id : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Says goodbye and makes sure that the socket goes, whether or not the other end answers. */
+export const closer = (hub: HubScope) =>
+  fromIo<{ connId: string; close: { code: number; reason: string } }>(({ input, guard, report, after }) => {
+    const connection = hub.sessions.get(input.connId);
+    if (connection === undefined || connection.ws.readyState === connection.ws.CLOSED) {
+      report({ type: 'socket.closed' });
+      return;
+    }
+    const onClose = guard(() => report({ type: 'socket.closed' }));
+    connection.ws.once('close', onClose);
+    connection.close(input.close.code, input.close.reason);
+    after(closeTimeoutMs, () => connection.ws.terminate());
+    return () => {
+      connection.ws.off('close', onClose);
+      if (connection.ws.readyState !== connection.ws.CLOSED) connection.ws.terminate();
+    };
+  });
+
+const closeTimeoutMs = 500;

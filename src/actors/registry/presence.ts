@@ -1,0 +1,176 @@
+/**
+ * Who is there: the gateway itself, its clients, and machines that announced themselves. Keys and merging follow protocol
+ * section 6; the macOS app crashes when two entries share an instance id, so uniqueness is kept here and nowhere else.
+ */
+import { hostname, networkInterfaces } from 'node:os';
+import type { ConnectParams, PresenceEntry } from '../../protocol/frames.ts';
+
+const ttlMs = 300_000;
+const maxEntries = 200;
+
+export interface Presence {
+  readonly version: number;
+  list(): PresenceEntry[];
+  /** @returns the key of the entry. */
+  connect(client: { connId: string; params: ConnectParams; role: string; scopes: string[]; ip: string | undefined }): string;
+  disconnect(key: string, connId: string): void;
+  note(params: Record<string, unknown> & { text: string }): void;
+}
+
+interface Stored {
+  entry: PresenceEntry;
+  /** Connections that own the entry; it does not age while there is one. */
+  owners: Set<string>;
+}
+
+export function createPresence(options: { version: string; now(): number; mode?: string }): Presence {
+  const { now } = options;
+  const host = hostname() || 'gateway';
+  const ownIp = primaryAddress();
+  const self: PresenceEntry = {
+    host,
+    ip: ownIp,
+    version: options.version,
+    platform: process.platform,
+    mode: 'gateway',
+    reason: 'self',
+    text: `Gateway: ${host} (${ownIp}) · app ${options.version} · mode gateway · reason self`,
+    ts: now(),
+  };
+  const selfKey = host.toLowerCase();
+  const entries = new Map<string, Stored>();
+  let version = 1;
+
+  function upsert(key: string, update: PresenceEntry): Stored {
+    const known = entries.get(key);
+    const stored: Stored = { entry: known ? merge(known.entry, update) : update, owners: known?.owners ?? new Set() };
+    entries.set(key, stored);
+    return stored;
+  }
+
+  /** Pruned when read, so that nobody has to own a timer for it. */
+  function prune() {
+    const oldest = now() - ttlMs;
+    for (const [key, { entry, owners }] of entries) if (owners.size === 0 && entry.ts < oldest) entries.delete(key);
+    const loose = [...entries].filter(([, { owners }]) => owners.size === 0).sort((a, b) => a[1].entry.ts - b[1].entry.ts);
+    for (const [key] of loose.slice(0, Math.max(0, loose.length - maxEntries))) entries.delete(key);
+  }
+
+  return {
+    get version() {
+      return version;
+    },
+    list() {
+      prune();
+      self.ts = now();
+      const seen = new Set<string>();
+      return [self, ...[...entries.values()].map(({ entry }) => entry)]
+        .sort((a, b) => b.ts - a.ts)
+        .filter((entry) => {
+          const name = entry.instanceId ?? entry.host ?? entry.ip ?? entry.text ?? '';
+          if (entry === self || !seen.has(name)) return seen.add(name);
+          return false;
+        });
+    },
+    connect({ connId, params: { client, device }, role, scopes, ip }) {
+      const key = (device?.id ?? client.instanceId ?? connId).trim().toLowerCase();
+      const name = client.displayName ?? client.id;
+      const address = ip ?? ownIp;
+      const { owners } = upsert(key, {
+        host: name,
+        ip: address,
+        version: client.version,
+        platform: client.platform,
+        ...(client.deviceFamily === undefined ? {} : { deviceFamily: client.deviceFamily }),
+        ...(client.modelIdentifier === undefined ? {} : { modelIdentifier: client.modelIdentifier }),
+        mode: client.mode,
+        reason: 'connect',
+        text: `Node: ${name} (${address}) · app ${client.version} · mode ${client.mode} · reason connect`,
+        ts: now(),
+        roles: [role],
+        ...(scopes.length > 0 ? { scopes } : {}),
+        ...(device === undefined ? {} : { deviceId: device.id }),
+        instanceId: client.instanceId ?? device?.id ?? connId,
+      });
+      owners.add(connId);
+      version += 1;
+      return key;
+    },
+    disconnect(key, connId) {
+      const stored = entries.get(key);
+      if (stored === undefined) return;
+      stored.owners.delete(connId);
+      if (stored.owners.size === 0) stored.entry = { ...stored.entry, reason: 'disconnect', ts: now() };
+      version += 1;
+    },
+    note(params) {
+      const beacon = beaconOf(params);
+      const { deviceId, instanceId, host: beaconHost, ip } = beacon;
+      const own = (deviceId ?? instanceId ?? beaconHost ?? ip ?? beacon.text.slice(0, 64) ?? host).trim().toLowerCase();
+      // A beacon that knows only its instance id updates the entry that brought this id.
+      const alias = instanceId
+        ? [...entries].find(([, { entry }]) => entry.instanceId?.toLowerCase() === instanceId.toLowerCase())?.[0]
+        : undefined;
+      const key = alias ?? own;
+      if (key !== selfKey) upsert(key, { ...beacon, ts: now() });
+      prune();
+      version += 1;
+    },
+  };
+}
+
+/** New fields win, roles and scopes are united, the rest is kept. */
+function merge(old: PresenceEntry, update: PresenceEntry): PresenceEntry {
+  const union = (a: string[] | undefined, b: string[] | undefined) => (a || b ? [...new Set([...(a ?? []), ...(b ?? [])])] : undefined);
+  const roles = union(old.roles, update.roles);
+  const scopes = union(old.scopes, update.scopes);
+  return { ...old, ...update, ...(roles ? { roles } : {}), ...(scopes ? { scopes } : {}) };
+}
+
+const texts = ['deviceId', 'instanceId', 'host', 'ip', 'mode', 'version', 'platform', 'deviceFamily', 'modelIdentifier', 'reason'] as const;
+const lists = ['roles', 'scopes', 'tags'] as const;
+
+/** Fields of the wrong type are ignored; the text's own grammar fills in what was not sent as a field. */
+function beaconOf(params: Record<string, unknown> & { text: string }) {
+  const beacon: Omit<PresenceEntry, 'ts'> & { text: string } = { ...parsed(params.text), text: params.text };
+  for (const name of texts) {
+    const value = params[name];
+    if (typeof value === 'string' && value.trim() !== '') beacon[name] = value.trim();
+  }
+  for (const name of lists) {
+    const value = params[name];
+    if (!Array.isArray(value)) continue;
+    const items = value.filter((item): item is string => typeof item === 'string' && item.trim() !== '').map((item) => item.trim());
+    if (items.length > 0) beacon[name] = items;
+  }
+  const seconds = params['lastInputSeconds'];
+  if (typeof seconds === 'number' && Number.isFinite(seconds) && seconds >= 0) beacon.lastInputSeconds = Math.round(seconds);
+  return beacon;
+}
+
+/** `Node: <host> (<ip>) · app <v> · last input <n>s ago · mode <m> · reason <r>` */
+function parsed(text: string): Omit<PresenceEntry, 'ts'> {
+  if (!text.startsWith('Node:')) return {};
+  const [head = '', ...parts] = text.slice('Node:'.length).split('·').map((part) => part.trim());
+  const [, host, ip] = /^(.*?)(?:\s*\(([^)]*)\))?$/.exec(head) ?? [];
+  const found: Omit<PresenceEntry, 'ts'> = { ...(host ? { host } : {}), ...(ip ? { ip } : {}) };
+  for (const part of parts) {
+    const [, app] = /^app (.+)$/.exec(part) ?? [];
+    const [, mode] = /^mode (.+)$/.exec(part) ?? [];
+    const [, reason] = /^reason (.+)$/.exec(part) ?? [];
+    const [, seconds] = /^last input (\d+)s ago$/.exec(part) ?? [];
+    if (app) found.version = app;
+    if (mode) found.mode = mode;
+    if (reason) found.reason = reason;
+    if (seconds) found.lastInputSeconds = Number(seconds);
+  }
+  return found;
+}
+
+/** The address other machines would use; loopback only when there is no other. */
+export function primaryAddress(): string {
+  for (const addresses of Object.values(networkInterfaces())) {
+    for (const { family, internal, address } of addresses ?? []) if (family === 'IPv4' && !internal) return address;
+  }
+  return '127.0.0.1';
+}

@@ -1,0 +1,52 @@
+/** How many runs may go on at once, by kind. A conversation takes its own turn first, a place in a lane second. */
+import PQueue from 'p-queue';
+
+export interface Lanes {
+  /** Resolves `granted` when it is this run's turn; the place is held until the returned function is called. */
+  take(lane: string, granted: () => void): () => void;
+  /** Runs waiting for a place, over all lanes. */
+  readonly waiting: number;
+}
+
+export interface LaneWidths {
+  main: number;
+  subagent: number;
+  cron: number;
+}
+
+export function createLanes(widths: LaneWidths): Lanes {
+  const queues = new Map<string, PQueue>();
+  const widthOf = (lane: string) => (widths as unknown as Record<string, number | undefined>)[lane] ?? 1;
+
+  function queueOf(lane: string): PQueue {
+    let queue = queues.get(lane);
+    if (queue === undefined) {
+      queue = new PQueue({ concurrency: widthOf(lane) });
+      queues.set(lane, queue);
+    }
+    return queue;
+  }
+
+  return {
+    get waiting() {
+      return [...queues.values()].reduce((sum, queue) => sum + queue.size, 0);
+    },
+    take(lane, granted) {
+      let giveBack: () => void = () => {};
+      let isOver = false;
+      const held = new Promise<void>((resolve) => {
+        giveBack = resolve;
+      });
+      void queueOf(lane).add(async () => {
+        // Whoever left while waiting must not keep the place.
+        if (isOver) return;
+        granted();
+        await held;
+      });
+      return () => {
+        isOver = true;
+        giveBack();
+      };
+    },
+  };
+}

@@ -1,0 +1,57 @@
+/** Chooses the model of a gateway that was told none (agent.md 9.6). Never throws, and takes at most 400 ms. */
+import type { Config } from '../../../protocol/config/types.ts';
+import { assistantRef } from './assistant.ts';
+import { providers } from './providers.ts';
+
+export interface Detected {
+  ref: string;
+  reason: 'configured' | 'key' | 'local server' | 'built in';
+}
+
+type Environment = Record<string, string | undefined>;
+
+const limitMs = 400;
+
+export async function detectModel(config: Config, env: Environment): Promise<Detected> {
+  const { model } = config.agents.defaults;
+  const configured = typeof model === 'string' ? model : model?.primary;
+  if (configured) return { ref: configured, reason: 'configured' };
+  for (const [id, { keys, defaultModel }] of Object.entries(providers)) {
+    if (defaultModel !== undefined && keys.some((key) => env[key])) return { ref: `${id}/${defaultModel}`, reason: 'key' };
+  }
+  const local = await firstLocal(localServers(config, env));
+  return local === undefined ? { ref: assistantRef, reason: 'built in' } : { ref: local, reason: 'local server' };
+}
+
+function localServers(config: Config, env: Environment): [id: string, baseUrl: string][] {
+  // Tests bring servers of their own: the usual ports of a developer's machine may be taken by real ones.
+  const ports = env['OPENCLAW_TEST'] === '1' ? env['OPENCLAW_TEST_MODEL_PORTS']?.split(',').filter(Boolean) : undefined;
+  const known = Object.entries(providers).filter(([, provider]) => provider.local);
+  return known.flatMap(([id, { baseUrl }], index): [string, string][] => {
+    const configured = config.models.providers[id]?.baseUrl;
+    if (ports === undefined) return [[id, configured ?? baseUrl]];
+    return ports[index] === undefined ? [] : [[id, `http://127.0.0.1:${ports[index]}/v1`]];
+  });
+}
+
+/** All are asked at once; the first in the order of the table that answers with a model is taken. */
+async function firstLocal(servers: [id: string, baseUrl: string][]): Promise<string | undefined> {
+  const signal = AbortSignal.timeout(limitMs);
+  const answers = await Promise.all(
+    servers.map(async ([id, baseUrl]) => {
+      const name = await firstModel(baseUrl, signal).catch(() => undefined);
+      return name === undefined ? undefined : `${id}/${name}`;
+    }),
+  );
+  return answers.find((ref) => ref !== undefined);
+}
+
+async function firstModel(baseUrl: string, signal: AbortSignal): Promise<string | undefined> {
+  const response = await fetch(`${baseUrl}/models`, { signal });
+  if (!response.ok) return undefined;
+  const { data = [] } = (await response.json()) as { data?: { id: string; context_length?: number; max_model_len?: number }[] };
+  const size = (model: (typeof data)[number]) => model.context_length ?? model.max_model_len ?? 0;
+  // An embedding model answers nobody.
+  const chat = data.filter(({ id }) => !/embed|rerank|whisper/i.test(id)).sort((a, b) => size(b) - size(a));
+  return chat[0]?.id;
+}

@@ -1,0 +1,129 @@
+/** The parts of a run that touch the world: its place in a lane, its history, the model's answer, and its tools. */
+import type { HistoryInput } from '../store/contract.ts';
+import { fromIo } from '../io.ts';
+import { failPointAsync } from '../fail-points.ts';
+import type { RunScope } from './desk.ts';
+import { systemPrompt } from './prompt.ts';
+import { runTool } from './tools/index.ts';
+import type { RunWork, ToolCall } from './work.ts';
+
+/** History a model is shown; the built-in one needs less, none needs more. */
+const historyLimit = 200;
+const progressGapMs = 1_000;
+const firstTokenMs = 120_000;
+
+export const laneSlot = (scope: RunScope) =>
+  fromIo<{ runId: string; lane: string }>(({ input, guard, report }) =>
+    scope.lanes.take(
+      input.lane,
+      guard(() => report({ type: 'slot.granted' })),
+    ),
+  );
+
+export const prepare = (scope: RunScope) =>
+  fromIo<{ runId: string }>(({ input, run, report }) => {
+    run(async () => {
+      const work = scope.workOf(input.runId);
+      const store = scope.store();
+      work.startedAt = scope.now();
+      await store.call('runs.start', { runId: input.runId, now: work.startedAt });
+      await failPointAsync('run.started');
+      work.stream.start(work.startedAt);
+      const { rows } = await store.call('history.read', { sessionKey: work.row.sessionKey, limit: historyLimit });
+      work.messages = [...rows.map(({ sessionId: _id, seq: _seq, ...entry }) => entry), ...work.entries];
+      report({ type: 'run.prepared' });
+    });
+  });
+
+export const modelStep = (scope: RunScope) =>
+  fromIo<{ runId: string }>(({ input, run, report, signal, after }) => {
+    const work = scope.workOf(input.runId);
+    const cancelFirst = after(firstTokenMs, () => report({ type: 'step.failed', error: 'the model did not begin to answer' }));
+    run(async () => {
+      try {
+        await step(scope, work, signal, () => report({ type: 'step.progress' }), cancelFirst);
+      } catch (error) {
+        // What aborted the signal is already known to whoever aborted it.
+        if (signal.aborted) return;
+        report({ type: 'step.failed', error: error instanceof Error ? error.message.slice(0, 240) : 'the model failed' });
+        return;
+      }
+      report({ type: work.pendingCalls.length > 0 ? 'step.tools' : 'step.text' });
+    });
+  });
+
+async function step(scope: RunScope, work: RunWork, signal: AbortSignal, progress: () => void, onFirst: () => void): Promise<void> {
+  await failPointAsync('run.model');
+  const model = await scope.modelFor(work.row);
+  work.model = { provider: model.provider, name: model.name, ref: model.ref };
+  const calls: ToolCall[] = [];
+  let reasoning = '';
+  let progressAt = 0;
+  for await (const part of model.step({ system: systemPrompt(work.row), messages: work.messages, tools: scope.tools, signal })) {
+    if (signal.aborted) return;
+    onFirst();
+    if (scope.now() - progressAt >= progressGapMs) {
+      progressAt = scope.now();
+      progress();
+    }
+    if (part.type === 'text') work.stream.text(part.delta);
+    else if (part.type === 'reasoning') reasoning += part.delta;
+    else if (part.type === 'toolCall') calls.push({ id: part.id, name: part.name, arguments: part.arguments });
+    else work.usage = { input: work.usage.input + part.input, output: work.usage.output + part.output };
+  }
+  if (signal.aborted) return;
+  remember(work, assistantEntry(work, reasoning, calls, scope.now()));
+  work.pendingCalls = calls;
+  if (calls.length === 0) work.finalText = work.stream.current;
+}
+
+function assistantEntry(work: RunWork, reasoning: string, calls: ToolCall[], timestamp: number): HistoryInput {
+  const { current } = work.stream;
+  return {
+    role: 'assistant',
+    content: [
+      ...(reasoning === '' ? [] : [{ type: 'thinking', thinking: reasoning }]),
+      ...(current === '' ? [] : [{ type: 'text', text: current }]),
+      ...calls.map((call) => ({ type: 'toolCall', ...call })),
+    ],
+    timestamp,
+    stopReason: calls.length > 0 ? 'toolUse' : 'stop',
+    ...(work.model === undefined ? {} : { provider: work.model.provider, model: work.model.name }),
+    ...(work.usage.input + work.usage.output === 0 ? {} : { usage: { ...work.usage, total: work.usage.input + work.usage.output } }),
+    runId: work.row.runId,
+  };
+}
+
+function remember(work: RunWork, entry: HistoryInput): void {
+  work.entries.push(entry);
+  work.messages.push(entry);
+}
+
+export const tools = (scope: RunScope) =>
+  fromIo<{ runId: string }>(({ input, run, report, signal }) => {
+    run(async () => {
+      await failPointAsync('run.tool');
+      const work = scope.workOf(input.runId);
+      work.stream.nextMessage();
+      for (const call of work.pendingCalls) {
+        if (signal.aborted) return;
+        work.stream.tool({ phase: 'start', name: call.name, toolCallId: call.id, args: call.arguments });
+        const { sessionKey, agentId, runId } = work.row;
+        const result = await runTool(scope.tools, call, { sessionKey, agentId, runId, signal });
+        // Abandoned: a tool that ignores its signal may come back whenever it likes, nobody listens.
+        if (signal.aborted) return;
+        work.stream.tool({ phase: 'result', name: call.name, toolCallId: call.id, isError: result.isError, result: result.text.slice(0, 8192) });
+        remember(work, {
+          role: 'toolResult',
+          content: [{ type: 'text', text: result.text }],
+          timestamp: scope.now(),
+          toolCallId: call.id,
+          toolName: call.name,
+          isError: result.isError,
+          runId,
+        });
+      }
+      work.pendingCalls = [];
+      report({ type: 'tools.ended' });
+    });
+  });

@@ -1,0 +1,57 @@
+/**
+ * The one file that sees everybody. Signal handlers come first: Node opens its debugger on a SIGUSR1 that nobody handles,
+ * and a stop requested during the start must not be forgotten. Everything else is imported afterwards, when it is needed.
+ */
+export interface SignalBox {
+  /** Signals that arrived before anybody listened are handed over first. */
+  listen(handler: (name: 'SIGTERM' | 'SIGINT' | 'SIGUSR1' | 'SIGHUP') => void): void;
+}
+
+/** Subcommands of `gateway` that only ask a running one; they keep the terminal's own Ctrl-C. */
+const askingSubcommands = new Set(['call', 'health', 'status', 'probe', 'discover', 'install', 'uninstall', 'start', 'stop', 'restart']);
+
+function isGatewayRun(args: readonly string[]): boolean {
+  const at = args.indexOf('gateway');
+  if (at < 0 || args.slice(0, at).some((word) => !word.startsWith('-') && args[args.indexOf(word) - 1] !== '--profile')) return false;
+  if (args.includes('--help') || args.includes('-h')) return false;
+  const next = args[at + 1];
+  return next === undefined || !askingSubcommands.has(next);
+}
+
+function installSignals(): SignalBox {
+  const early: Parameters<Parameters<SignalBox['listen']>[0]>[0][] = [];
+  let handler: ((name: (typeof early)[number]) => void) | undefined;
+  const take = (name: (typeof early)[number]) => {
+    if (handler) handler(name);
+    else if (early.length < 100) early.push(name);
+  };
+  process.on('SIGTERM', () => take('SIGTERM'));
+  process.on('SIGINT', () => take('SIGINT'));
+  process.on('SIGUSR1', () => take('SIGUSR1'));
+  process.on('SIGHUP', () => {
+    // Without a terminal at the other end a hang-up means nothing.
+    if (process.stdin.isTTY) take('SIGHUP');
+  });
+  process.on('SIGUSR2', () => {});
+  process.on('SIGPIPE', () => {});
+  return {
+    listen(next) {
+      handler = next;
+      for (const name of early.splice(0)) next(name);
+    },
+  };
+}
+
+const args = process.argv.slice(2);
+const signals = isGatewayRun(args) ? installSignals() : undefined;
+
+const { runCli } = await import('./cli/main.ts');
+const code = await runCli(args, {
+  startGateway: async (options) => {
+    const { startGateway } = await import('./actors/gateway.ts');
+    return startGateway(options, signals ?? installSignals());
+  },
+});
+// A gateway that has stopped leaves nothing to wait for; what still holds the loop is a leak and must not hold the exit.
+process.exitCode = code;
+if (signals) process.exit(code);

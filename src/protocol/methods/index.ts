@@ -1,0 +1,41 @@
+/** Every method this gateway serves. A new one is its file and its line here. */
+import type { MethodRow } from '../method.ts';
+import { agent } from './agent.ts';
+import { agentWait } from './agent-wait.ts';
+import { chatAbort } from './chat-abort.ts';
+import { chatHistory } from './chat-history.ts';
+import { chatSend } from './chat-send.ts';
+import { configGet } from './config-get.ts';
+import { health } from './health.ts';
+import { inspectorHistory } from './inspector-history.ts';
+import { inspectorTree } from './inspector-tree.ts';
+import { logsTail } from './logs-tail.ts';
+import { modelsList } from './models-list.ts';
+import { send } from './send.ts';
+import { sessionsList } from './sessions-list.ts';
+import { skillsBins } from './skills-bins.ts';
+import { status } from './status.ts';
+import { systemEvent } from './system-event.ts';
+import { systemPresence } from './system-presence.ts';
+
+const rows: readonly MethodRow[] = [
+  agent,
+  agentWait,
+  chatAbort,
+  chatHistory,
+  chatSend,
+  configGet,
+  health,
+  inspectorHistory,
+  inspectorTree,
+  logsTail,
+  modelsList,
+  send,
+  sessionsList,
+  skillsBins,
+  status,
+  systemEvent,
+  systemPresence,
+];
+
+export const methods: ReadonlyMap<string, MethodRow> = new Map(rows.map((row) => [row.name, row]));
