@@ -25,7 +25,9 @@ if (major >= 24) {
 } else {
   const own = join(root, 'node_modules', '.bin', 'node');
   if (!existsSync(own)) {
-    console.error(`error: openclaw needs Node 24.11 or newer, this is ${process.version}\n  fix         install a newer Node, or run: npm ci`);
+    console.error(
+      `error: openclaw needs Node 24.11 or newer, this is ${process.version}\n  fix         install a newer Node, or run: npm ci`,
+    );
     process.exit(78);
   }
   const child = spawn(own, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' });

@@ -1,7 +1,14 @@
 /** Answers what a method may ask, out of the ports of the running gateway. */
 import type { Identity, MethodContext } from '../protocol/context.ts';
 import { invalidRequest, unavailable } from '../protocol/errors.ts';
-import { agentOfSessionKey, canonicalSessionKey, kindOfSessionKey, mainSessionKey, sessionKeyOf, type SessionDefaults } from '../protocol/session-key.ts';
+import {
+  agentOfSessionKey,
+  canonicalSessionKey,
+  kindOfSessionKey,
+  mainSessionKey,
+  sessionKeyOf,
+  type SessionDefaults,
+} from '../protocol/session-key.ts';
 import type { ChannelDesk } from './channels/desk.ts';
 import type { Connection } from './hub/connection.ts';
 import type { ConversationRow, HistoryRow } from './store/contract.ts';
@@ -62,7 +69,9 @@ function build(source: ContextSource): Omit<MethodContext, 'identity'> {
         checkAttachments(request.attachments);
         const { idempotencyKey, source: kind, message, timeoutMs, lane = 'main', thinking, extraSystemPrompt, label } = request;
         // A known key is answered as before, whatever else the request says.
-        const known = ports.need('runs').isActive(idempotencyKey) || (await ports.need('store').call('runs.get', { runId: idempotencyKey })).run !== null;
+        const known =
+          ports.need('runs').isActive(idempotencyKey) ||
+          (await ports.need('store').call('runs.get', { runId: idempotencyKey })).run !== null;
         const target = known ? { sessionKey: mainSessionKey(defaults()), agentId: defaults().defaultAgentId } : route(source, request);
         return ports.need('runs').submit({
           runId: idempotencyKey,
@@ -131,10 +140,24 @@ function route(source: ContextSource, request: Parameters<MethodContext['runs'][
   if (request.to && request.to.trim() !== '') {
     const named = channel === 'last' ? undefined : channel;
     if (deliver) {
-      const target = source.channels.resolve({ to: request.to, ...(named ? { channel: named } : {}), ...(request.accountId ? { accountId: request.accountId } : {}) });
-      const peer = { agentId: agent, channel: target.address.channel, accountId: target.address.account, kind: target.kind, peer: target.address.chat };
+      const target = source.channels.resolve({
+        to: request.to,
+        ...(named ? { channel: named } : {}),
+        ...(request.accountId ? { accountId: request.accountId } : {}),
+      });
+      const peer = {
+        agentId: agent,
+        channel: target.address.channel,
+        accountId: target.address.account,
+        kind: target.kind,
+        peer: target.address.chat,
+      };
       return {
-        sessionKey: sessionKeyOf({ ...peer, ...(target.address.thread ? { thread: target.address.thread } : {}) }, source.channels.dmScope(), defaults),
+        sessionKey: sessionKeyOf(
+          { ...peer, ...(target.address.thread ? { thread: target.address.thread } : {}) },
+          source.channels.dmScope(),
+          defaults,
+        ),
         agentId: agent,
         address: target.address,
       };
@@ -150,7 +173,8 @@ function checkAttachments(attachments: unknown[] | undefined): void {
     if (typeof content !== 'string' || content === '') throw invalidRequest('attachment content must be base64 text or a data URL');
     const base64 = content.replace(/^data:[^,]*;base64,/, '');
     if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(base64.trim())) throw invalidRequest('attachment content is not valid base64');
-    if (Buffer.byteLength(base64, 'base64') > maxAttachmentBytes) throw invalidRequest(`attachment is larger than ${maxAttachmentBytes} bytes`);
+    if (Buffer.byteLength(base64, 'base64') > maxAttachmentBytes)
+      throw invalidRequest(`attachment is larger than ${maxAttachmentBytes} bytes`);
   }
 }
 

@@ -150,7 +150,12 @@ const lockActor = ({ stateDir, configPath, port }: GatewayOptions) =>
     let release: (() => void) | undefined;
     run(async () => {
       try {
-        const lock = await acquireLock({ stateDir, configPath, signal, info: { pid: process.pid, startedAt: Date.now(), version, configPath, stateDir, port } });
+        const lock = await acquireLock({
+          stateDir,
+          configPath,
+          signal,
+          info: { pid: process.pid, startedAt: Date.now(), version, configPath, stateDir, port },
+        });
         release = () => lock.release();
         if (signal.aborted) return lock.release();
         report({ type: 'lock.held' });
@@ -164,7 +169,12 @@ const lockActor = ({ stateDir, configPath, port }: GatewayOptions) =>
   });
 
 /** One line per phase for the operator, and the hard end of a stop that does not end. */
-function watchPhases(root: AnyActorRef & { getSnapshot(): unknown; send(event: RootEvent): void }, log: Log, startedAt: number, shutdownMs: number): void {
+function watchPhases(
+  root: AnyActorRef & { getSnapshot(): unknown; send(event: RootEvent): void },
+  log: Log,
+  startedAt: number,
+  shutdownMs: number,
+): void {
   let last = '';
   let readyOnce = 0;
   root.subscribe(() => {
@@ -177,7 +187,10 @@ function watchPhases(root: AnyActorRef & { getSnapshot(): unknown; send(event: R
     } else if (phase !== 'preflight' && phase !== '') log.child('gateway').debug({ phase }, 'phase');
     if (phase === 'stopping') {
       setTimeout(() => {
-        log.error({ unfinished: Object.keys((root.getSnapshot() as { children?: object }).children ?? {}) }, 'the stop took longer than allowed');
+        log.error(
+          { unfinished: Object.keys((root.getSnapshot() as { children?: object }).children ?? {}) },
+          'the stop took longer than allowed',
+        );
         log.flush();
         process.exit(0);
       }, shutdownMs + hardLimitGraceMs).unref();
@@ -193,7 +206,9 @@ export function stateOf(actor: { getSnapshot(): unknown }): string {
 }
 
 function handshakeMs(env: Record<string, string | undefined>): number {
-  return (env['OPENCLAW_TEST'] === '1' ? numberFrom(env['OPENCLAW_TEST_HANDSHAKE_TIMEOUT_MS'], 10, 60_000) : undefined) ?? limits.handshakeMs;
+  return (
+    (env['OPENCLAW_TEST'] === '1' ? numberFrom(env['OPENCLAW_TEST_HANDSHAKE_TIMEOUT_MS'], 10, 60_000) : undefined) ?? limits.handshakeMs
+  );
 }
 
 function numberFrom(text: string | undefined, min: number, max: number): number | undefined {

@@ -37,7 +37,14 @@ export interface Health {
 export function createHealth(source: HealthSource): Health {
   let version = 1;
   let computedAt = source.now();
-  let document = compute(source);
+  // Not before somebody asks: it looks at actors that are made after it.
+  let document: Record<string, unknown> | undefined;
+
+  function look() {
+    computedAt = source.now();
+    document = compute(source);
+    return document;
+  }
 
   return {
     get version() {
@@ -46,13 +53,11 @@ export function createHealth(source: HealthSource): Health {
     get ageMs() {
       return source.now() - computedAt;
     },
-    current: () => document,
+    current: () => document ?? look(),
     refreshQuietly: () => compute(source),
     refresh() {
-      document = compute(source);
-      computedAt = source.now();
       version += 1;
-      return document;
+      return look();
     },
   };
 }
@@ -72,7 +77,10 @@ function compute(source: HealthSource): Record<string, unknown> {
     count: sessions.count,
     recent: sessions.recent.slice(0, 5).map(({ key, updatedAt }) => ({ key, updatedAt, age: Math.max(0, ts - updatedAt) })),
   };
-  const ok = (phase.startsWith('running') || phase === 'draining' || phase === 'starting' || phase === 'opening') && !source.isSafe() && !source.coreDown();
+  const ok =
+    (phase.startsWith('running') || phase === 'draining' || phase === 'starting' || phase === 'opening') &&
+    !source.isSafe() &&
+    !source.coreDown();
   const agents = source.agents();
   const { appliedHash, issues } = source.config();
   const linkChannel = linked && { id: linked.id, label: linked.label, linked: false, authAgeMs: null, accountId: linked.accountId };
@@ -85,7 +93,15 @@ function compute(source: HealthSource): Record<string, unknown> {
     generation: source.generation(),
     ready: ok && phase.startsWith('running') && linked === undefined,
     ...(linkChannel === undefined ? {} : { linkChannel }),
-    channels: Object.fromEntries(ids.map((id) => [id, channelOf(accounts.filter(({ channel }) => channel === id), ts)])),
+    channels: Object.fromEntries(
+      ids.map((id) => [
+        id,
+        channelOf(
+          accounts.filter(({ channel }) => channel === id),
+          ts,
+        ),
+      ]),
+    ),
     channelOrder: ids,
     channelLabels: Object.fromEntries(ids.map((id) => [id, source.channelLabels[id] ?? id])),
     heartbeatSeconds: 0,
@@ -113,7 +129,10 @@ function channelOf(accounts: AccountStatus[], ts: number): Record<string, unknow
 
 /** Silence is neither proof of life nor of death: evidence comes with its age. */
 function accountOf(account: AccountStatus, ts: number): Record<string, unknown> {
-  const aged = (value: 'good' | 'bad' | 'unknown', at: number | undefined) => ({ value, ...(at === undefined ? {} : { ageMs: Math.max(0, ts - at) }) });
+  const aged = (value: 'good' | 'bad' | 'unknown', at: number | undefined) => ({
+    value,
+    ...(at === undefined ? {} : { ageMs: Math.max(0, ts - at) }),
+  });
   const isOnline = account.state === 'online';
   return {
     accountId: account.accountId,

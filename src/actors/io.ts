@@ -36,9 +36,7 @@ const isCrash = (event: EventObject): event is CrashEvent => event.type === 'io.
 /**
  * @param start opens whatever the actor owns and may return a cleanup function.
  */
-export function fromIo<TInput, TEvent extends EventObject = EventObject>(
-  start: (scope: IoScope<TInput, TEvent>) => void | (() => void),
-) {
+export function fromIo<TInput, TEvent extends EventObject = EventObject>(start: (scope: IoScope<TInput, TEvent>) => void | (() => void)) {
   return fromCallback<TEvent, TInput>(({ input, sendBack, receive, self }) => {
     const abort = new AbortController();
     const handlers: ((event: TEvent) => void)[] = [];
@@ -85,7 +83,7 @@ export function fromIo<TInput, TEvent extends EventObject = EventObject>(
       run: (work) => guard(work)(),
       // The id tells a parent with many children who speaks, and its epoch from which life.
       report: (event) => {
-        if (!ended) sendBack({ actorId: self.id, ...event } as unknown as TEvent);
+        if (!ended) sendBack({ actorId: self.id, ...event });
       },
       receive: (handler) => void handlers.push(handler),
       after: (ms, work) => {

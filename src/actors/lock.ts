@@ -72,7 +72,11 @@ function tryLock(path: string): (() => void) | undefined {
     const { errcode, code, message } = error as { errcode?: number; code?: string; message: string };
     // SQLITE_BUSY and SQLITE_LOCKED: held. Everything else cannot be waited away.
     if (errcode === 5 || errcode === 6) return undefined;
-    throw new FatalError('state-unwritable', `cannot lock ${path}: ${code ?? ''} ${message}`, 'make the state directory writable for this user, or set OPENCLAW_STATE_DIR');
+    throw new FatalError(
+      'state-unwritable',
+      `cannot lock ${path}: ${code ?? ''} ${message}`,
+      'make the state directory writable for this user, or set OPENCLAW_STATE_DIR',
+    );
   }
 }
 
@@ -105,5 +109,9 @@ function heldBy(path: string): FatalError {
     // The holder has not written it yet, or is just going: the lock itself is what counts.
   }
   const stop = process.platform === 'darwin' ? 'launchctl bootout gui/$UID/ai.openclaw.gateway' : 'systemctl --user stop openclaw-gateway';
-  return new FatalError('lock-held', `another gateway holds ${path}${holder}`, `see it with: openclaw gateway status; stop it with: openclaw gateway stop, or ${stop}`);
+  return new FatalError(
+    'lock-held',
+    `another gateway holds ${path}${holder}`,
+    `see it with: openclaw gateway status; stop it with: openclaw gateway stop, or ${stop}`,
+  );
 }

@@ -185,5 +185,7 @@ function toTerminal(line: string, json: boolean): void {
   const { time, level: _level, pid: _pid, generation: _generation, subsystem, message, ...data } = record;
   const parts = Object.entries(data).map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
   const mark = level === 'info' ? '' : `${level} `;
-  stream.write(`${String(time).slice(11, 19)} ${subsystem ? `[${subsystem}] ` : ''}${mark}${message}${parts.length > 0 ? `  ${parts.join(' ')}` : ''}\n`);
+  stream.write(
+    `${String(time).slice(11, 19)} ${subsystem ? `[${subsystem}] ` : ''}${mark}${message}${parts.length > 0 ? `  ${parts.join(' ')}` : ''}\n`,
+  );
 }

@@ -81,7 +81,10 @@ export function createStatus(source: StatusSource): Status {
     sessionsText() {
       const { rows = [] } = source.recent() ?? {};
       if (rows.length === 0) return 'There are no conversations yet.';
-      return rows.slice(0, 10).map(({ sessionKey, updatedAt }) => `${sessionKey}, last used ${ago(source.now() - updatedAt)} ago`).join('\n');
+      return rows
+        .slice(0, 10)
+        .map(({ sessionKey, updatedAt }) => `${sessionKey}, last used ${ago(source.now() - updatedAt)} ago`)
+        .join('\n');
     },
   };
 }
@@ -89,7 +92,10 @@ export function createStatus(source: StatusSource): Status {
 /** A beacon is news when anything but its time of last input changed (protocol 4.1.1). */
 function isNews(text: string, last: Map<string, string>): boolean {
   const [head = ''] = text.split('·');
-  const key = head.replace(/\(.*\)/, '').trim().toLowerCase();
+  const key = head
+    .replace(/\(.*\)/, '')
+    .trim()
+    .toLowerCase();
   const reason = /reason ([^·]+)$/.exec(text)?.[1]?.trim() ?? '';
   const rest = text.replace(/· last input \d+s ago/, '').replace(/· reason [^·]+$/, '');
   const known = last.get(key);

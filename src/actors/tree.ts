@@ -98,7 +98,8 @@ export function buildTree(gateway: Gateway): TreeTable {
     accounts: () => channels.statuses(),
     outbox: () => ({ queued: ports.find('outbox')?.depth() ?? 0 }),
     channelLabels: { telegram: 'Telegram', whatsapp: 'WhatsApp' },
-    linkedChannel: () => (gateway.config().channels.whatsapp?.enabled ? { id: 'whatsapp', label: 'WhatsApp', accountId: 'default' } : undefined),
+    linkedChannel: () =>
+      gateway.config().channels.whatsapp?.enabled ? { id: 'whatsapp', label: 'WhatsApp', accountId: 'default' } : undefined,
     sessions: () => {
       const { count = 0, rows = [] } = ports.find('runs')?.recent() ?? {};
       return { path: storePath, count, recent: rows.map(({ sessionKey, updatedAt }) => ({ key: sessionKey, updatedAt })) };

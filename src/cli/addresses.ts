@@ -9,7 +9,8 @@ export const hasAddress = (address: string): boolean => isLoopbackV4(address) ||
 const isLoopbackV4 = (address: string) => /^127\./.test(address);
 
 /** The first address in 100.64.0.0/10. */
-export const tailnetAddress = (): string | undefined => all().find((address) => /^100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.\d+\.\d+$/.test(address));
+export const tailnetAddress = (): string | undefined =>
+  all().find((address) => /^100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.\d+\.\d+$/.test(address));
 
 /** @param host as a URL spells it, IPv6 in brackets. */
 export function isThisMachine(host: string): boolean {

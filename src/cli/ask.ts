@@ -19,7 +19,8 @@ export interface Session {
   ask<T = unknown>(method: string, params?: object, options?: RequestOptions): Promise<T>;
 }
 
-export const timeoutOf = ({ options }: Call): number => integerOption('timeout', options['timeout'], { min: 1, max: 2 ** 31 - 1 }) ?? defaultTimeoutMs;
+export const timeoutOf = ({ options }: Call): number =>
+  integerOption('timeout', options['timeout'], { min: 1, max: 2 ** 31 - 1 }) ?? defaultTimeoutMs;
 
 /** Connects, hands the session over, and leaves. An error carries the target, so that it can say who was asked. */
 export async function withGateway<T>(call: Call, use: (session: Session) => Promise<T>, more: { timeoutMs?: number } = {}): Promise<T> {
@@ -50,7 +51,14 @@ export function connectTo(target: Target, timeoutMs: number): Promise<GatewayCli
     scopes,
     ...(token === undefined ? {} : { token }),
     ...(password === undefined ? {} : { password }),
-    client: { id: 'cli', mode: 'cli', displayName: hostname(), version: cliVersion(), platform: process.platform, instanceId: instanceId(stateDir) },
+    client: {
+      id: 'cli',
+      mode: 'cli',
+      displayName: hostname(),
+      version: cliVersion(),
+      platform: process.platform,
+      instanceId: instanceId(stateDir),
+    },
   });
 }
 
@@ -72,7 +80,10 @@ export interface PersistentRequest {
  * One request that survives a restart of the gateway. The same request with the same key goes out again, once: the
  * gateway answers it with the end of the first, and never does it twice.
  */
-export async function askThroughRestart<T>(call: Call, { method, params, timeoutMs, expectFinal = false, signal, onSession }: PersistentRequest): Promise<T> {
+export async function askThroughRestart<T>(
+  call: Call,
+  { method, params, timeoutMs, expectFinal = false, signal, onSession }: PersistentRequest,
+): Promise<T> {
   const until = performance.now() + timeoutMs;
   const left = () => Math.max(1, until - performance.now());
   let restartMs: number | undefined;
@@ -90,7 +101,8 @@ export async function askThroughRestart<T>(call: Call, { method, params, timeout
   try {
     return await attempt();
   } catch (error) {
-    if (!(error instanceof ConnectionError) || error.code === 0 || !(error.code === 1012 || restartMs !== undefined || isAccepted)) throw error;
+    if (!(error instanceof ConnectionError) || error.code === 0 || !(error.code === 1012 || restartMs !== undefined || isAccepted))
+      throw error;
     const giveUpAt = performance.now() + Math.min(left(), (restartMs ?? 0) + restartGraceMs);
     for (;;) {
       await pause(250, signal);

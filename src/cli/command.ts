@@ -25,16 +25,9 @@ export interface CommandCall {
 /** What a command needs to know which instance it is about. */
 export type Call = Pick<CommandCall, 'options' | 'io' | 'profile'>;
 
-/** A turn of the agent without a gateway. */
-export interface LocalRun {
-  stateDir: string;
-  params: Record<string, unknown>;
-}
-
 /** What `main.ts` hands in: the command line itself never sees the actors. */
 export interface Hooks {
   startGateway(options: GatewayOptions): Promise<number>;
-  runLocalAgent?(run: LocalRun): Promise<number>;
 }
 
 export interface Command {
@@ -89,4 +82,5 @@ export function integerOption(name: string, text: string | boolean | undefined, 
   return value;
 }
 
-export const textOption = (value: string | boolean | undefined): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
+export const textOption = (value: string | boolean | undefined): string | undefined =>
+  typeof value === 'string' && value !== '' ? value : undefined;

@@ -35,7 +35,11 @@ export interface Report {
 export function describeFailure(error: unknown, profile: string | undefined): Report {
   const failure = error as Failure;
   const isUsage = error instanceof UsageError;
-  return { shape: shapeOf(failure, isUsage), lines: linesOf(failure).map((line) => withProfile(line, profile)), exitCode: isUsage ? 2 : (failure.exitCode ?? 1) };
+  return {
+    shape: shapeOf(failure, isUsage),
+    lines: linesOf(failure).map((line) => withProfile(line, profile)),
+    exitCode: isUsage ? 2 : (failure.exitCode ?? 1),
+  };
 }
 
 export function reportError(error: unknown, io: Io, options: { json: boolean; verbose: boolean; profile?: string | undefined }): number {
@@ -52,7 +56,13 @@ export function reportError(error: unknown, io: Io, options: { json: boolean; ve
 
 function shapeOf(failure: Failure, isUsage: boolean): ErrorShape {
   if (failure.error) return failure.error;
-  const code = isUsage ? 'USAGE' : failure.name === 'ConnectionError' ? 'UNAVAILABLE' : typeof failure.code === 'string' ? failure.code : 'FAILED';
+  const code = isUsage
+    ? 'USAGE'
+    : failure.name === 'ConnectionError'
+      ? 'UNAVAILABLE'
+      : typeof failure.code === 'string'
+        ? failure.code
+        : 'FAILED';
   return { code, message: failure.message?.split('\n')[0] ?? 'failed' };
 }
 
@@ -63,7 +73,10 @@ function linesOf({ name, code, reason, fix, target, error }: Failure): string[] 
     if (code && reason) lines.push(`close reason: ${reason}`);
   } else if (name === 'FatalError') lines.push(`code: ${code}`);
   if (target) {
-    lines.push(`target: ${target.shownUrl} (${target.urlSource})`, `config: ${target.configPath}${target.configProblem ? ` (${target.configProblem})` : ''}`);
+    lines.push(
+      `target: ${target.shownUrl} (${target.urlSource})`,
+      `config: ${target.configPath}${target.configProblem ? ` (${target.configProblem})` : ''}`,
+    );
     if (target.urlSource.startsWith('local')) lines.push(`bind: ${target.bind}`);
   }
   const advice = fix ?? adviceFor(name, code, error?.message);
@@ -73,7 +86,8 @@ function linesOf({ name, code, reason, fix, target, error }: Failure): string[] 
 
 function adviceFor(name: string | undefined, code: string | number | undefined, refusal: string | undefined): string | undefined {
   if (name === 'ConnectionError' && code === 0) return 'start it with: openclaw gateway (first time: openclaw setup)';
-  if (refusal !== undefined && /unauthorized|device identity required/.test(refusal)) return 'set OPENCLAW_GATEWAY_TOKEN to the token of that gateway (gateway.auth.token in its config)';
+  if (refusal !== undefined && /unauthorized|device identity required/.test(refusal))
+    return 'set OPENCLAW_GATEWAY_TOKEN to the token of that gateway (gateway.auth.token in its config)';
   return undefined;
 }
 

@@ -71,4 +71,3 @@ function watchProcess(command: Command): () => void {
     if (process.stdout.writableLength === 0) process.stdout.off('error', onPipe);
   };
 }
-

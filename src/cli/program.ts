@@ -22,22 +22,29 @@ export function unknownCommand(words: readonly string[]): UsageError {
   if (first.startsWith('-')) return new UsageError(`unknown flag '${first.slice(0, 40)}'; see: openclaw --help`);
   const group = commands.filter(({ path }) => path[0] === first && path.length > 1).map(({ path }) => path.join(' '));
   if (group.length > 0) return new UsageError(`openclaw ${first} needs one of: ${group.map((path) => `openclaw ${path}`).join(', ')}`);
-  const near = nearest(first, commands.map(({ path }) => path[0] as string));
+  const near = nearest(
+    first,
+    commands.map(({ path }) => path[0] as string),
+  );
   return new UsageError(`unknown command '${first.slice(0, 40)}'${near ? `, did you mean openclaw ${near}?` : ''} See: openclaw --help`);
 }
 
-export const wantsHelp = (args: readonly string[]): boolean => args.slice(0, endOfFlags(args)).some((word) => word === '--help' || word === '-h');
+export const wantsHelp = (args: readonly string[]): boolean =>
+  args.slice(0, endOfFlags(args)).some((word) => word === '--help' || word === '-h');
 
 const endOfFlags = (args: readonly string[]) => (args.includes('--') ? args.indexOf('--') : args.length);
 
 export function parseFlags(command: Command, args: string[]): { options: OptionValues; positionals: string[] } {
   const specs: Record<string, OptionSpec> = { ...command.options, ...commonOptions };
   const options = Object.fromEntries(
-    Object.entries(specs).map(([name, { type, short, default: value }]) => [name, { type, ...(short ? { short } : {}), ...(value === undefined ? {} : { default: value }) }]),
+    Object.entries(specs).map(([name, { type, short, default: value }]) => [
+      name,
+      { type, ...(short ? { short } : {}), ...(value === undefined ? {} : { default: value }) },
+    ]),
   );
   try {
     const { values, positionals } = parseArgs({ args: joinNegative(args, specs), options, allowPositionals: true, strict: true });
-    return { options: values as OptionValues, positionals };
+    return { options: values, positionals };
   } catch (error) {
     const message = (error as Error).message.split('. ')[0] ?? 'wrong flags';
     const unknown = /Unknown option '--?([^']+)'/.exec(message)?.[1];
@@ -52,7 +59,9 @@ function joinNegative(args: string[], specs: Record<string, OptionSpec>): string
   for (let index = 0; index < args.length; index += 1) {
     const word = args[index] as string;
     const next = args[index + 1];
-    const takesValue = Object.entries(specs).some(([name, { type, short }]) => type === 'string' && (word === `--${name}` || (short !== undefined && word === `-${short}`)));
+    const takesValue = Object.entries(specs).some(
+      ([name, { type, short }]) => type === 'string' && (word === `--${name}` || (short !== undefined && word === `-${short}`)),
+    );
     if (takesValue && next !== undefined && /^-\d+$/.test(next)) {
       result.push(word.startsWith('--') ? `${word}=${next}` : `${word}${next}`);
       index += 1;
@@ -63,7 +72,10 @@ function joinNegative(args: string[], specs: Record<string, OptionSpec>): string
 
 export function helpOf(command: Command, io: Io): string {
   const specs: Record<string, OptionSpec> = { ...command.options, ...commonOptions };
-  const rows = Object.entries(specs).map(([name, { short, value, help }]) => [io.paint(`${short ? `-${short}, ` : '    '}--${name}${value ? ` ${value}` : ''}`, 'cyan'), help]);
+  const rows = Object.entries(specs).map(([name, { short, value, help }]) => [
+    io.paint(`${short ? `-${short}, ` : '    '}--${name}${value ? ` ${value}` : ''}`, 'cyan'),
+    help,
+  ]);
   return [
     command.summary,
     '',
@@ -96,7 +108,8 @@ function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (let i = 1; i <= a.length; i += 1) {
     const next = [i];
-    for (let j = 1; j <= b.length; j += 1) next[j] = Math.min((row[j] as number) + 1, (next[j - 1] as number) + 1, (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1));
+    for (let j = 1; j <= b.length; j += 1)
+      next[j] = Math.min((row[j] as number) + 1, (next[j - 1] as number) + 1, (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1));
     row = next;
   }
   return row[b.length] as number;

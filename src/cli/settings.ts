@@ -64,7 +64,10 @@ async function parse(text: string): Promise<unknown> {
 }
 
 function substitute(value: unknown, env: Environment): unknown {
-  if (typeof value === 'string') return value.replace(/\$?\$\{([A-Z_][A-Z0-9_]*)\}/g, (match, name: string) => (match.startsWith('$$') ? match.slice(1) : (env[name] ?? '')));
+  if (typeof value === 'string')
+    return value.replace(/\$?\$\{([A-Z_][A-Z0-9_]*)\}/g, (match, name: string) =>
+      match.startsWith('$$') ? match.slice(1) : (env[name] ?? ''),
+    );
   if (Array.isArray(value) || typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, substitute(item, env)]));
 }

@@ -48,7 +48,8 @@ function addressOf({ options, profile }: Call, env: Environment, gateway: Gatewa
   const flag = textOption(options['url']);
   if (flag !== undefined) return { ...parseUrl(flag, '--url'), urlSource: 'cli --url' };
   if (gateway.mode === 'remote') {
-    if (!gateway.remote?.url) throw new CommandError('gateway.mode is remote, but gateway.remote.url is not set', 'set gateway.remote.url, or give --url');
+    if (!gateway.remote?.url)
+      throw new CommandError('gateway.mode is remote, but gateway.remote.url is not set', 'set gateway.remote.url, or give --url');
     return { ...parseUrl(gateway.remote.url, 'gateway.remote.url'), urlSource: 'config gateway.remote.url' };
   }
   const port = portOf(env, gateway.port) ?? defaultPortOf(profile);
@@ -58,7 +59,8 @@ function addressOf({ options, profile }: Call, env: Environment, gateway: Gatewa
 
 /** Wherever a gateway listens on loopback too, loopback is the shortest and safest way. */
 function localHost({ bind, customBindHost }: Gateway): { host: string; name: string } {
-  if (bind === 'custom' && customBindHost && customBindHost !== '0.0.0.0') return { host: customBindHost, name: `custom ${customBindHost}` };
+  if (bind === 'custom' && customBindHost && customBindHost !== '0.0.0.0')
+    return { host: customBindHost, name: `custom ${customBindHost}` };
   const tailnet = bind === 'tailnet' ? tailnetAddress() : undefined;
   if (tailnet !== undefined) return { host: tailnet, name: `tailnet ${tailnet}` };
   return { host: '127.0.0.1', name: 'loopback' };
@@ -81,18 +83,28 @@ function portOf(env: Environment, configured: unknown): number | undefined {
   if (!fromEnv) return typeof configured === 'number' ? configured : undefined;
   const port = Number(fromEnv);
   if (Number.isInteger(port) && port >= 1 && port <= 65_535) return port;
-  throw new CommandError(`OPENCLAW_GATEWAY_PORT is '${fromEnv.slice(0, 16)}', which is no port`, 'set it to a whole number from 1 to 65535, or unset it');
+  throw new CommandError(
+    `OPENCLAW_GATEWAY_PORT is '${fromEnv.slice(0, 16)}', which is no port`,
+    'set it to a whole number from 1 to 65535, or unset it',
+  );
 }
 
 /** Flag, then environment, then file, and what the file says goes only to the gateway it was written for. */
-function credentialsOf({ options }: Call, env: Environment, gateway: Gateway, { url, urlSource }: Address): { token?: string; password?: string } {
+function credentialsOf(
+  { options }: Call,
+  env: Environment,
+  gateway: Gateway,
+  { url, urlSource }: Address,
+): { token?: string; password?: string } {
   const isRemote = url === gateway.remote?.url?.replace(/^http/, 'ws');
   const isOwn = isThisMachine(new URL(url.replace(/^ws/, 'http')).hostname);
   const stored = isRemote ? gateway.remote : isOwn ? gateway.auth : undefined;
   const token = textOption(options['token']) ?? (env['OPENCLAW_GATEWAY_TOKEN'] || stored?.token);
   const password = textOption(options['password']) ?? (env['OPENCLAW_GATEWAY_PASSWORD'] || stored?.password);
   if (!token && !password && urlSource === 'cli --url' && !isRemote && !isOwn) {
-    throw new UsageError('--url names another machine, and the secret of this one is not sent there: give --token or --password, or set OPENCLAW_GATEWAY_TOKEN');
+    throw new UsageError(
+      '--url names another machine, and the secret of this one is not sent there: give --token or --password, or set OPENCLAW_GATEWAY_TOKEN',
+    );
   }
   return { ...(token ? { token } : {}), ...(password ? { password } : {}) };
 }

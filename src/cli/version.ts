@@ -4,4 +4,6 @@ import { readFileSync } from 'node:fs';
 declare const OPENCLAW_VERSION: string | undefined;
 
 export const cliVersion = (): string =>
-  typeof OPENCLAW_VERSION === 'string' ? OPENCLAW_VERSION : (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version;
+  typeof OPENCLAW_VERSION === 'string'
+    ? OPENCLAW_VERSION
+    : (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version;

@@ -70,7 +70,10 @@ export const agentRun = setup({
           invoke: { id: 'model', src: 'modelStep', input: ({ context }) => ({ runId: context.runId }) },
           on: {
             'step.text': '#agentRun.done',
-            'step.tools': [{ guard: 'hasSteps', target: 'tooling' }, { target: '#agentRun.failed', actions: 'noteTooMany' }],
+            'step.tools': [
+              { guard: 'hasSteps', target: 'tooling' },
+              { target: '#agentRun.failed', actions: 'noteTooMany' },
+            ],
           },
         },
         tooling: {

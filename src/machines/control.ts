@@ -82,7 +82,12 @@ export const control = setup({
         'restart.signalled': [{ guard: 'isAllowed', target: 'scheduled', reenter: true, actions: 'schedule' }, { actions: 'refuse' }],
         'restart.withdraw': { target: 'idle', actions: 'forget' },
       },
-      after: { untilDue: [{ guard: 'hasRate', target: 'executing' }, { target: 'waiting', actions: 'warnRate' }] },
+      after: {
+        untilDue: [
+          { guard: 'hasRate', target: 'executing' },
+          { target: 'waiting', actions: 'warnRate' },
+        ],
+      },
     },
     /** Too many in a minute: the operator's own loop must not keep everybody else out. */
     waiting: {

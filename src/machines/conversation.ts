@@ -127,7 +127,13 @@ export const conversation = setup({
   },
 }).createMachine({
   id: 'conversation',
-  context: ({ input }) => ({ sessionKey: input.sessionKey, parked: input.parked, queue: [input.first], aborted: {}, ending: { state: 'done' } }),
+  context: ({ input }) => ({
+    sessionKey: input.sessionKey,
+    parked: input.parked,
+    queue: [input.first],
+    aborted: {},
+    ending: { state: 'done' },
+  }),
   initial: 'opening',
   on: {
     'run.submitted': { actions: 'enqueue' },
@@ -164,10 +170,7 @@ export const conversation = setup({
         onError: { target: 'delivering', actions: 'endByCrash' },
       },
       on: {
-        'run.abort': [
-          { guard: 'abortsHead', target: 'delivering', actions: ['markAborted', 'endAborted'] },
-          { actions: 'markAborted' },
-        ],
+        'run.abort': [{ guard: 'abortsHead', target: 'delivering', actions: ['markAborted', 'endAborted'] }, { actions: 'markAborted' }],
       },
       initial: 'queued',
       states: {

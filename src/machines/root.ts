@@ -256,10 +256,7 @@ export const root = setup({
   }),
   initial: 'preflight',
   on: {
-    'fault.unowned': [
-      { guard: 'exceedsFaults', target: '.stopping', actions: 'noteFaults' },
-      { actions: 'countFault' },
-    ],
+    'fault.unowned': [{ guard: 'exceedsFaults', target: '.stopping', actions: 'noteFaults' }, { actions: 'countFault' }],
   },
   states: {
     preflight: {

@@ -99,6 +99,7 @@ export const supervisor = setup({
     leavesTogether: ({ context }) => context.spec.drain === 'together' && context.queue.length > 0,
     hasQueue: ({ context }) => context.queue.length > 0,
     isSettled: ({ context }) => context.queue.length === 0,
+    hasAllAnswered: ({ context }) => context.queue.every((id) => context.children[id]?.spec.shutdownMs === 0),
     regroups: ({ context }) => context.after === 'start',
     endsAll: ({ context }) => context.after === 'end',
     failsAll: ({ context }) => context.after === 'fail',
@@ -340,7 +341,8 @@ export const supervisor = setup({
     }),
     /** The child said that it has stopped, or its time to leave is up. */
     dropLeaving: enqueueActions(({ context, event, enqueue }) => {
-      const [id, epoch] = 'actorId' in event ? splitSpawnId(event.actorId) : [(event as { id: string }).id, (event as { epoch: number }).epoch];
+      const [id, epoch] =
+        'actorId' in event ? splitSpawnId(event.actorId) : [(event as { id: string }).id, (event as { epoch: number }).epoch];
       const child = context.children[id];
       if (child?.epoch !== epoch || child.phase !== 'leaving') return;
       enqueue.cancel(`leave:${id}`);
@@ -360,14 +362,17 @@ export const supervisor = setup({
         type: `xstate.error.actor.${actorId}`,
         actorId,
         error: new Error(`${id} did not report up within ${child.spec.startMs} ms`),
-      } as ErrorActorEvent);
+      });
     }),
     reportUp: ({ self }) => self._parent?.send({ type: 'child.up', actorId: self.id }),
     reportExhausted: ({ self }) => self._parent?.send({ type: 'supervisor.exhausted', actorId: self.id }),
     giveUp: ({ context }) => {
-      throw new SupervisorFailure(`${context.spec.name}: more than ${context.spec.intensity.max} restarts in ${context.spec.intensity.withinMs} ms`, {
-        cause: context.lastError,
-      });
+      throw new SupervisorFailure(
+        `${context.spec.name}: more than ${context.spec.intensity.max} restarts in ${context.spec.intensity.withinMs} ms`,
+        {
+          cause: context.lastError,
+        },
+      );
     },
   },
 }).createMachine({
@@ -439,7 +444,8 @@ export const supervisor = setup({
         },
         drainingTogether: {
           entry: 'askAll',
-          always: { guard: 'isSettled', target: 'deciding' },
+          // Whoever is stopped without asking goes last: the others may still need it to leave politely.
+          always: { guard: 'hasAllAnswered', target: 'deciding', actions: 'dropAll' },
           after: { groupLimit: { target: 'deciding', actions: 'dropAll' } },
           on: { 'child.stopped': { actions: 'dropStopped' }, 'queue.moved': {} },
         },

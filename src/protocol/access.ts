@@ -37,11 +37,8 @@ const byScope: readonly (readonly [scope: string, names: ReadonlySet<string>])[]
 
 const scopeByMethod = new Map(byScope.flatMap(([scope, names]) => [...names].map((name) => [name, scope] as const)));
 
-export type AccessScope = 'node' | string;
-
 /** What a method asks of its caller: the word `node`, or the name of an operator scope. */
-export const accessOf = (method: string): AccessScope =>
-  nodeMethods.has(method) ? 'node' : (scopeByMethod.get(method) ?? 'operator.admin');
+export const accessOf = (method: string): string => (nodeMethods.has(method) ? 'node' : (scopeByMethod.get(method) ?? 'operator.admin'));
 
 export interface Caller {
   role: string;

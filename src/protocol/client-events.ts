@@ -45,7 +45,9 @@ export class EventBuffer {
 
   /** The oldest event that may be skipped goes, as the gateway itself would choose; without one, the oldest of all. */
   #dropOne(): void {
-    const droppable = this.#waiting.findIndex(({ event }) => (events as Record<string, { droppable: boolean } | undefined>)[event]?.droppable === true);
+    const droppable = this.#waiting.findIndex(
+      ({ event }) => (events as Record<string, { droppable: boolean } | undefined>)[event]?.droppable === true,
+    );
     const at = Math.max(0, droppable);
     this.#waiting.splice(at, 1);
     const after = this.#waiting[at];

@@ -6,7 +6,6 @@ import { randomUUID } from 'node:crypto';
 import { WebSocket } from 'ws';
 import { ConnectionError, RequestError } from './client-errors.ts';
 import { type ClientEvent, EventBuffer } from './client-events.ts';
-import type { ErrorPayload } from './errors.ts';
 import type { ConnectParams, EventFrame, HelloOk, ResponseFrame } from './frames.ts';
 import { limits } from './limits.ts';
 
@@ -107,7 +106,8 @@ export class GatewayClient {
   /** @returns the payload of the response. */
   async request<T = unknown>(method: string, params: object = {}, options: RequestOptions = {}): Promise<T> {
     options.signal?.throwIfAborted();
-    if (!this.#ws || !this.isConnected) throw new ConnectionError('not connected to the gateway', { url: this.#url, reason: 'not connected' });
+    if (!this.#ws || !this.isConnected)
+      throw new ConnectionError('not connected to the gateway', { url: this.#url, reason: 'not connected' });
     return (await this.#send(this.#ws, method, params, options)) as T;
   }
 
@@ -168,7 +168,11 @@ export class GatewayClient {
     const id = randomUUID();
     const timeoutMs = Math.max(1, Math.round(options.timeoutMs ?? this.#options.timeoutMs ?? defaultTimeoutMs));
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    const timer = setTimeout(() => reject(new ConnectionError(`the gateway did not answer ${method} within ${timeoutMs} ms`, { url: this.#url, reason: 'timeout' })), Math.min(timeoutMs, maxTimeoutMs));
+    const timer = setTimeout(
+      () =>
+        reject(new ConnectionError(`the gateway did not answer ${method} within ${timeoutMs} ms`, { url: this.#url, reason: 'timeout' })),
+      Math.min(timeoutMs, maxTimeoutMs),
+    );
     const onAbort = () => reject(options.signal?.reason);
     options.signal?.addEventListener('abort', onAbort, { once: true });
     this.#pending.set(id, { resolve, reject, options });
@@ -212,7 +216,7 @@ export class GatewayClient {
       if (options.expectFinal) return;
     }
     if (frame.ok) resolve(frame.payload);
-    else reject(new RequestError((frame.error as ErrorPayload | undefined) ?? { code: 'UNAVAILABLE', message: 'refused without a reason' }, frame.payload));
+    else reject(new RequestError(frame.error ?? { code: 'UNAVAILABLE', message: 'refused without a reason' }, frame.payload));
   }
 
   /** The connection is gone, by whichever sign showed it first. Later signs of the same socket mean nothing. */
@@ -222,7 +226,11 @@ export class GatewayClient {
     this.#ws = undefined;
     this.#hello = undefined;
     clearInterval(this.#tickTimer);
-    const error = new ConnectionError(`the connection to the gateway was closed (${code}${reason ? `, ${reason}` : ''})`, { url: this.#url, code, reason });
+    const error = new ConnectionError(`the connection to the gateway was closed (${code}${reason ? `, ${reason}` : ''})`, {
+      url: this.#url,
+      code,
+      reason,
+    });
     for (const { reject } of this.#pending.values()) reject(error);
     if (this.#isClosed || !this.#options.reconnect) return this.#endBuffers();
     for (const buffer of this.#buffers) buffer.markGap();
@@ -278,7 +286,8 @@ export async function connect(options: ClientOptions): Promise<GatewayClient> {
 
 function opened(ws: WebSocket, url: string, timeoutMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    const fail = (reason: string, cause?: unknown) => reject(new ConnectionError(`cannot reach the gateway (${reason})`, { url, reason }, cause));
+    const fail = (reason: string, cause?: unknown) =>
+      reject(new ConnectionError(`cannot reach the gateway (${reason})`, { url, reason }, cause));
     // The library's own limit starts anew with each redirect and address; this one does not.
     const timer = setTimeout(() => fail(`no connection within ${timeoutMs} ms`), Math.min(timeoutMs, maxTimeoutMs));
     ws.once('open', () => {

@@ -57,8 +57,7 @@ export class GatewayError extends Error {
 export const unavailable = (message: string, retryAfterMs?: number) =>
   new GatewayError('UNAVAILABLE', message, { retryable: true, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });
 
-export const invalidRequest = (message: string, details?: unknown) =>
-  new GatewayError('INVALID_REQUEST', message, { details });
+export const invalidRequest = (message: string, details?: unknown) => new GatewayError('INVALID_REQUEST', message, { details });
 
 /** The closed list of reasons that end the process, each with the exit code a service manager reads. */
 export const fatalCodes = {

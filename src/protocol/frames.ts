@@ -11,6 +11,8 @@ const strict = { additionalProperties: false } as const;
 const text = Type.String({ minLength: 1 });
 const count = Type.Integer({ minimum: 0 });
 const positive = Type.Integer({ minimum: 1 });
+/** Any key: spelled the way the clients' generator expects it. */
+const anyKey = Type.String({ pattern: '^(.*)$' });
 
 export const stateVersion = Type.Object({ presence: count, health: count }, strict);
 export type StateVersion = Static<typeof stateVersion>;
@@ -78,19 +80,12 @@ export const connectParams = Type.Object(
     ),
     caps: Type.Optional(Type.Array(text)),
     commands: Type.Optional(Type.Array(text)),
-    permissions: Type.Optional(Type.Record(Type.String(), Type.Boolean())),
+    permissions: Type.Optional(Type.Record(anyKey, Type.Boolean())),
     pathEnv: Type.Optional(Type.String()),
     role: Type.Optional(text),
     scopes: Type.Optional(Type.Array(text)),
-    device: Type.Optional(
-      Type.Object(
-        { id: text, publicKey: text, signature: text, signedAt: count, nonce: Type.Optional(text) },
-        strict,
-      ),
-    ),
-    auth: Type.Optional(
-      Type.Object({ token: Type.Optional(Type.String()), password: Type.Optional(Type.String()) }, strict),
-    ),
+    device: Type.Optional(Type.Object({ id: text, publicKey: text, signature: text, signedAt: count, nonce: Type.Optional(text) }, strict)),
+    auth: Type.Optional(Type.Object({ token: Type.Optional(Type.String()), password: Type.Optional(Type.String()) }, strict)),
     locale: Type.Optional(Type.String()),
     userAgent: Type.Optional(Type.String()),
   },
@@ -130,10 +125,7 @@ export const snapshot = Type.Object(
     configPath: Type.Optional(text),
     stateDir: Type.Optional(text),
     sessionDefaults: Type.Optional(
-      Type.Object(
-        { defaultAgentId: text, mainKey: text, mainSessionKey: text, scope: Type.Optional(text) },
-        strict,
-      ),
+      Type.Object({ defaultAgentId: text, mainKey: text, mainSessionKey: text, scope: Type.Optional(text) }, strict),
     ),
   },
   strict,
@@ -143,19 +135,11 @@ export const helloOk = Type.Object(
   {
     type: Type.Literal('hello-ok'),
     protocol: positive,
-    server: Type.Object(
-      { version: text, commit: Type.Optional(text), host: Type.Optional(text), connId: text },
-      strict,
-    ),
+    server: Type.Object({ version: text, commit: Type.Optional(text), host: Type.Optional(text), connId: text }, strict),
     features: Type.Object({ methods: Type.Array(text), events: Type.Array(text) }, strict),
     snapshot,
     canvasHostUrl: Type.Optional(text),
-    auth: Type.Optional(
-      Type.Object(
-        { deviceToken: text, role: text, scopes: Type.Array(text), issuedAtMs: Type.Optional(count) },
-        strict,
-      ),
-    ),
+    auth: Type.Optional(Type.Object({ deviceToken: text, role: text, scopes: Type.Array(text), issuedAtMs: Type.Optional(count) }, strict)),
     policy: Type.Object({ maxPayload: positive, maxBufferedBytes: positive, tickIntervalMs: positive }, strict),
   },
   strict,
@@ -173,7 +157,7 @@ export const agentEvent = Type.Object(
     seq: count,
     stream: text,
     ts: count,
-    data: Type.Record(Type.String(), Type.Unknown()),
+    data: Type.Record(anyKey, Type.Unknown()),
     sessionKey: Type.Optional(Type.String()),
   },
   strict,

@@ -40,4 +40,4 @@ export interface MethodRow<P extends TSchema = TSchema> {
 }
 
 /** Keeps the type of the params while the row goes into a table of rows. */
-export const defineMethod = <P extends TSchema>(row: MethodRow<P>): MethodRow => row as unknown as MethodRow;
+export const defineMethod = <P extends TSchema>(row: MethodRow<P>): MethodRow => row;

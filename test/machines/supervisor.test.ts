@@ -97,7 +97,7 @@ function startTree(strategy: SupervisorSpec['strategy'], more: Partial<Superviso
     ...more,
   };
   const errors: unknown[] = [];
-  const actor = createActor(supervisor, { input: { spec, env: { now: world.clock.now, random: () => 0.5 } }, clock: world.clock as never });
+  const actor = createActor(supervisor, { input: { spec, env: { now: world.clock.now, random: () => 0.5 } }, clock: world.clock });
   actor.subscribe({ error: (error) => errors.push(error) });
   actor.start();
   const kill = async (id: string, how: Death) => {
@@ -204,7 +204,7 @@ it('carries the chain of causes through two levels', async () => {
     children: [{ id: 'inner', logic: supervisor, input: { spec: inner, env }, restart: 'permanent', shutdownMs: 10 }],
   };
   const errors: Error[] = [];
-  const actor = createActor(supervisor, { input: { spec: outer, env }, clock: world.clock as never });
+  const actor = createActor(supervisor, { input: { spec: outer, env }, clock: world.clock });
   actor.subscribe({ error: (error) => errors.push(error as Error) });
   actor.start();
   handles.get('inner-b')?.crash('action');
@@ -256,7 +256,7 @@ it('counts a child that never reports up as crashed, and holds its younger sibli
     children: [{ id: 'slow', logic: silent, restart: 'permanent', shutdownMs: 10, startMs: 100 }, child('a')],
   };
   const errors: Error[] = [];
-  const slow = createActor(supervisor, { input: { spec, env: { now: world.clock.now, random: () => 0.5 } }, clock: world.clock as never });
+  const slow = createActor(supervisor, { input: { spec, env: { now: world.clock.now, random: () => 0.5 } }, clock: world.clock });
   slow.subscribe({ error: (error) => errors.push(error as Error) });
   slow.start();
   expect(world.log).toEqual([]);

@@ -56,7 +56,16 @@ export interface InboundPort {
 }
 
 export type AccountState =
-  | 'disabled' | 'unconfigured' | 'connecting' | 'online' | 'backingOff' | 'conflict' | 'unlinked' | 'degraded' | 'stopping' | 'stopped';
+  | 'disabled'
+  | 'unconfigured'
+  | 'connecting'
+  | 'online'
+  | 'backingOff'
+  | 'conflict'
+  | 'unlinked'
+  | 'degraded'
+  | 'stopping'
+  | 'stopped';
 
 /** One account as health and status show it. */
 export interface AccountStatus {

@@ -42,7 +42,13 @@ export interface ChannelDesk {
   chunk(channel: string, text: string): string[];
   /** @throws GatewayError when channel, account or target cannot be resolved. */
   resolve(params: { to: string; channel?: string; accountId?: string }): { address: Address; kind: 'dm' | 'group' | 'channel' };
-  send(params: { to: string; message: string; channel?: string; accountId?: string; idempotencyKey: string }): Promise<Record<string, unknown>>;
+  send(params: {
+    to: string;
+    message: string;
+    channel?: string;
+    accountId?: string;
+    idempotencyKey: string;
+  }): Promise<Record<string, unknown>>;
   outboxPorts(env: Env, offer: (port: OutboxPort) => () => void): OutboxPorts;
   /** The supervisor of all accounts. */
   spec(env: Env): SupervisorSpec;
@@ -84,8 +90,11 @@ export function createChannelDesk(ports: ChannelDeskPorts): ChannelDesk {
   function resolve({ to, channel: name, accountId }: { to: string; channel?: string; accountId?: string }) {
     const channel = pick(name);
     const accounts = channel.accounts(ports.config(), ports.env);
-    const account = accountId ? accounts.find((candidate) => candidate.accountId === accountId) : (accounts.find(({ accountId: id }) => id === 'default') ?? accounts[0]);
-    if (account === undefined) throw accountId ? invalidRequest(`unknown account: ${channel.id} has no account ${accountId}`) : notLinked(channel.id, 'default');
+    const account = accountId
+      ? accounts.find((candidate) => candidate.accountId === accountId)
+      : (accounts.find(({ accountId: id }) => id === 'default') ?? accounts[0]);
+    if (account === undefined)
+      throw accountId ? invalidRequest(`unknown account: ${channel.id} has no account ${accountId}`) : notLinked(channel.id, 'default');
     if (!account.configured || !account.enabled) throw notLinked(channel.id, account.accountId);
     const { chat, thread, kind } = channel.parseTarget(to);
     return { address: { channel: channel.id, account: account.accountId, chat, ...(thread === undefined ? {} : { thread }) }, kind };
@@ -109,7 +118,9 @@ export function createChannelDesk(ports: ChannelDeskPorts): ChannelDesk {
         if (status?.state !== 'online') throw unavailable(`${target.channel} is not online (${status?.state ?? 'starting'})`, 2_000);
       }
       const outbox = ports.outbox();
-      const { rows } = await ports.store().call('outbox.insert', { rows: [{ key, address: target, kind: 'text', payload: { text: message } }], now: ports.now() });
+      const { rows } = await ports
+        .store()
+        .call('outbox.insert', { rows: [{ key, address: target, kind: 'text', payload: { text: message } }], now: ports.now() });
       const [inserted] = rows;
       if (inserted === undefined) throw new Error('the store inserted nothing');
       outbox.wake(inserted.lane);
@@ -121,7 +132,12 @@ export function createChannelDesk(ports: ChannelDeskPorts): ChannelDesk {
       store: ports.store,
       online,
       retry: (id, accountId) =>
-        channels.find((channel) => channel.id === id)?.retry(ports.config(), accountId) ?? { attempts: 1, minDelayMs: 400, maxDelayMs: 30_000, jitter: 0 },
+        channels.find((channel) => channel.id === id)?.retry(ports.config(), accountId) ?? {
+          attempts: 1,
+          minDelayMs: 400,
+          maxDelayMs: 30_000,
+          jitter: 0,
+        },
       askAbout: (id, row) => channels.find((channel) => channel.id === id)?.askAbout(ports.config(), row),
       onSent(channel, accountId) {
         const status = statuses.get(keyOf(channel, accountId));
@@ -163,7 +179,14 @@ export function createChannelDesk(ports: ChannelDeskPorts): ChannelDesk {
       };
       senders.set(key, channel.sender(own, accountId));
       const base = { channel: channel.id, accountId, configured, tokenSource, mode: 'polling' as const };
-      statuses.set(key, { ...base, state: enabled ? 'connecting' : 'disabled', epoch: 0, since: env.now(), attempt: 0, ...(problem ? { lastError: problem } : {}) });
+      statuses.set(key, {
+        ...base,
+        state: enabled ? 'connecting' : 'disabled',
+        epoch: 0,
+        since: env.now(),
+        attempt: 0,
+        ...(problem ? { lastError: problem } : {}),
+      });
       return {
         id: `account:${channel.id}:${accountId.replaceAll('.', '%2E').replaceAll('@', '%40')}`,
         systemId: `channels/${channel.id}:${accountId}`,
@@ -181,7 +204,10 @@ export function createChannelDesk(ports: ChannelDeskPorts): ChannelDesk {
             statuses.set(key, status);
             if (before?.state !== status.state) {
               const level = status.state === 'conflict' || status.state === 'unlinked' ? 'warn' : 'info';
-              log[level]({ state: status.state, ...(status.lastError ? { reason: status.lastError } : {}) }, `${channel.label} ${status.state}`);
+              log[level](
+                { state: status.state, ...(status.lastError ? { reason: status.lastError } : {}) },
+                `${channel.label} ${status.state}`,
+              );
               ports.onChange();
             }
             if (status.state === 'online') ports.outboxIfUp()?.wakeAccount(channel.id, accountId);
@@ -208,6 +234,10 @@ function answer(row: OutboxRow | undefined, created: boolean, runId: string): Re
     const { channel, chat } = row.address;
     return { runId, messageId: row.platformId ?? randomUUID(), channel, chatId: chat, ...(created ? {} : { duplicate: true }) };
   }
-  if (row?.state === 'failed') throw new GatewayError('UNAVAILABLE', `${row.address.channel} refused the message: ${row.lastError ?? 'no reason given'}`);
-  throw new GatewayError('UNAVAILABLE', row?.state === 'unknown' ? 'the message left, and nobody can say whether it arrived' : 'the message is still on its way');
+  if (row?.state === 'failed')
+    throw new GatewayError('UNAVAILABLE', `${row.address.channel} refused the message: ${row.lastError ?? 'no reason given'}`);
+  throw new GatewayError(
+    'UNAVAILABLE',
+    row?.state === 'unknown' ? 'the message left, and nobody can say whether it arrived' : 'the message is still on its way',
+  );
 }

@@ -60,7 +60,9 @@ export function outboxSpec(ports: OutboxPorts): SupervisorSpec {
       if (online === undefined) return report({ type: 'lane.empty' });
       const wait = limiter.delayOf(input.lane, online.channel.rate.chat(chatOf(input.lane)));
       if (wait > 0) return report({ type: 'row.later', delayMs: wait });
-      const { row, nextAt } = await limiter.account(`${channelId}:${accountId}`, online.channel.rate.account, () => ports.store().call('outbox.claim', { lane: input.lane, now: env.now() }));
+      const { row, nextAt } = await limiter.account(`${channelId}:${accountId}`, online.channel.rate.account, () =>
+        ports.store().call('outbox.claim', { lane: input.lane, now: env.now() }),
+      );
       if (row !== null) rows.set(row.id, row);
       // The lane was stopped while the claim was on its way: the row goes back as if nothing had happened.
       if (signal.aborted && row !== null) return void ports.store().call('outbox.mark', { id: row.id, state: 'queued', now: env.now() });
@@ -95,7 +97,8 @@ export function outboxSpec(ports: OutboxPorts): SupervisorSpec {
     const store = ports.store();
     const now = env.now();
     const { channel, account } = row.address;
-    if (outcome.kind === 'sent') return (await store.call('outbox.mark', { id: row.id, state: 'sent', now, platformId: outcome.platformId })).row;
+    if (outcome.kind === 'sent')
+      return (await store.call('outbox.mark', { id: row.id, state: 'sent', now, platformId: outcome.platformId })).row;
     const data = { key: row.key.slice(0, 80), lane: row.lane, attempts: row.attempts, error: outcome.error };
     if (outcome.kind === 'retry') {
       const policy = ports.retry(channel, account);
@@ -118,7 +121,9 @@ export function outboxSpec(ports: OutboxPorts): SupervisorSpec {
     const text = row.key.endsWith(':ask') ? undefined : ports.askAbout(row.address.channel, row);
     if (text === undefined) return;
     const { replyTo: _replyTo, ...address } = row.address;
-    await ports.store().call('outbox.insert', { rows: [{ key: `${row.key}:ask`, address, kind: 'text', payload: { text } }], now: env.now() });
+    await ports
+      .store()
+      .call('outbox.insert', { rows: [{ key: `${row.key}:ask`, address, kind: 'text', payload: { text } }], now: env.now() });
   }
 
   const desk = fromIo<unknown>(({ self, guard, run }) => {
@@ -135,7 +140,14 @@ export function outboxSpec(ports: OutboxPorts): SupervisorSpec {
       if (system.get(shardSystemId) === undefined) parent.send({ type: 'child.add', spec: shardSpec(shardId, shardSystemId, env) });
       (system.get(shardSystemId) as AnyActorRef | undefined)?.send({
         type: 'child.add',
-        spec: { id: `lane:${escapeId(lane)}`, systemId, logic, input: { lane }, restart: 'transient', shutdownMs: 2_000 } satisfies ChildSpec,
+        spec: {
+          id: `lane:${escapeId(lane)}`,
+          systemId,
+          logic,
+          input: { lane },
+          restart: 'transient',
+          shutdownMs: 2_000,
+        } satisfies ChildSpec,
       });
       lanesAtWork.add(lane);
     });
@@ -195,7 +207,13 @@ const shardSpec = (id: string, systemId: string, env: Env): ChildSpec => ({
   systemId,
   logic: supervisor,
   input: {
-    spec: { name: id, strategy: 'one_for_one', drain: 'together', intensity: { max: 20, withinMs: 60_000 }, children: [] } satisfies SupervisorSpec,
+    spec: {
+      name: id,
+      strategy: 'one_for_one',
+      drain: 'together',
+      intensity: { max: 20, withinMs: 60_000 },
+      children: [],
+    } satisfies SupervisorSpec,
     env,
   },
   restart: 'permanent',
@@ -236,7 +254,7 @@ function createLimiter(now: () => number) {
         queue = new PQueue({ concurrency: cap, intervalCap: cap, interval: intervalMs });
         accounts.set(key, queue);
       }
-      return queue.add(work) as Promise<T>;
+      return queue.add(work);
     },
   };
 }

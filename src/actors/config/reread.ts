@@ -17,7 +17,11 @@ export const rereadConfig = (gateway: Gateway) =>
           gateway.applied = loaded.config;
           gateway.options.configHash = loaded.hash;
           gateway.options.configIssues = loaded.issues;
-        } else log.warn({ issues: loaded.issues.map(({ path, message }) => `${path}: ${message}`) }, 'the configuration is invalid: the last valid one stays in force');
+        } else
+          log.warn(
+            { issues: loaded.issues.map(({ path, message }) => `${path}: ${message}`) },
+            'the configuration is invalid: the last valid one stays in force',
+          );
       } catch (error) {
         log.warn({ code: (error as NodeJS.ErrnoException).code }, 'the configuration cannot be read: the last one stays in force');
       }

@@ -10,7 +10,8 @@ const looksSecret = /(token|password|secret|api_?key)$/i;
 export async function configSnapshot({ configPath, env }: GatewayOptions, applied: Config): Promise<Record<string, unknown>> {
   const raw = await readFile(configPath, 'utf8').catch(() => null);
   const { document, issues, valid } = parseConfig(raw, env, { home: env['HOME'] ?? '', workspace: applied.agents.defaults.workspace });
-  const shown = (level: 'error' | 'warning') => issues.filter((issue) => issue.level === level).map(({ path, message }) => ({ path, message }));
+  const shown = (level: 'error' | 'warning') =>
+    issues.filter((issue) => issue.level === level).map(({ path, message }) => ({ path, message }));
   const closed = close(document ?? {});
   return {
     path: configPath,
@@ -19,7 +20,9 @@ export async function configSnapshot({ configPath, env }: GatewayOptions, applie
     parsed: closed,
     valid,
     config: close(applied),
-    hash: createHash('sha256').update(raw ?? '').digest('hex'),
+    hash: createHash('sha256')
+      .update(raw ?? '')
+      .digest('hex'),
     issues: shown('error'),
     warnings: shown('warning'),
     legacyIssues: [],

@@ -24,7 +24,10 @@ export const handshakeActor = (hub: HubScope) =>
       if (verdict.kind === 'refused') return refuse(verdict);
       grant(verdict);
     });
-    const deadline = hub.deadlines.add(connection.openedAt, guard(() => refuse({ kind: 'refused', close: { code: 1008, reason: 'handshake timeout' } })));
+    const deadline = hub.deadlines.add(
+      connection.openedAt,
+      guard(() => refuse({ kind: 'refused', close: { code: 1008, reason: 'handshake timeout' } })),
+    );
 
     function refuse({ close, response }: Extract<Verdict, { kind: 'refused' }>) {
       hub.noteRefusal(open, close.reason);

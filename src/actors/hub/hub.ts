@@ -139,7 +139,10 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
       if (connection.presenceKey !== undefined) presenceChanged();
       ports.refreshHealth();
       if (ports.verbose) {
-        ports.log.debug({ connId: short(connection), client: connection.identity?.clientId, mode: connection.identity?.mode }, 'handshake granted');
+        ports.log.debug(
+          { connId: short(connection), client: connection.identity?.clientId, mode: connection.identity?.mode },
+          'handshake granted',
+        );
       }
     },
     retryAfter() {
@@ -154,7 +157,8 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
     },
     noteFailure(connection, method, code, ms, bug) {
       const data = { connId: short(connection), method: method.slice(0, 64), code, ms: Math.round(ms) };
-      if (bug !== undefined) ports.log.warn({ ...data, error: bug instanceof Error ? `${bug.name}: ${bug.message}` : 'unknown' }, 'request failed unexpectedly');
+      if (bug !== undefined)
+        ports.log.warn({ ...data, error: bug instanceof Error ? `${bug.name}: ${bug.message}` : 'unknown' }, 'request failed unexpectedly');
       else if (ports.verbose || ms > slowRequestMs) ports.log.debug(data, 'request refused');
     },
   };
@@ -195,7 +199,10 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
 
     function take(connection: Connection) {
       sessions.set(connection.connId, connection);
-      connection.ws.once('close', guard(() => leave(connection)));
+      connection.ws.once(
+        'close',
+        guard(() => leave(connection)),
+      );
       const spec: ChildSpec = {
         id: `client:${connection.connId}`,
         logic: session,
@@ -274,7 +281,13 @@ const shardSpec = (id: string, systemId: string, env: Env): ChildSpec => ({
   systemId,
   logic: supervisor,
   input: {
-    spec: { name: id, strategy: 'one_for_one', drain: 'together', intensity: { max: 5, withinMs: 60_000 }, children: [] } satisfies SupervisorSpec,
+    spec: {
+      name: id,
+      strategy: 'one_for_one',
+      drain: 'together',
+      intensity: { max: 5, withinMs: 60_000 },
+      children: [],
+    } satisfies SupervisorSpec,
     env,
   },
   restart: 'permanent',

@@ -172,7 +172,12 @@ export const listenerActor = (options: ListenerOptions) =>
     };
 
     async function listen(host: string): Promise<void> {
-      const server = createServer({ maxHeaderSize: 16 * 1024, headersTimeout: 10_000, requestTimeout: 120_000, connectionsCheckingInterval: 5_000 });
+      const server = createServer({
+        maxHeaderSize: 16 * 1024,
+        headersTimeout: 10_000,
+        requestTimeout: 120_000,
+        connectionsCheckingInterval: 5_000,
+      });
       server.on('connection', guard(onConnection));
       server.on('request', guard(onRequest));
       server.on('upgrade', guard(onUpgrade));
@@ -183,7 +188,10 @@ export const listenerActor = (options: ListenerOptions) =>
           resolve();
         });
       });
-      server.on('error', guard((error) => Promise.reject(error)));
+      server.on(
+        'error',
+        guard((error) => Promise.reject(error)),
+      );
       servers.push(server);
       const address = server.address();
       if (address !== null && typeof address === 'object') port = address.port;
@@ -198,7 +206,9 @@ export const listenerActor = (options: ListenerOptions) =>
         return report({ type: 'boot.failed', failure: await describe(error, first ?? '127.0.0.1', port) });
       }
       for (const host of others) {
-        await listen(host).catch((error: NodeJS.ErrnoException) => options.warn(`not listening on ${host}: ${error.code ?? error.message}`));
+        await listen(host).catch((error: NodeJS.ErrnoException) =>
+          options.warn(`not listening on ${host}: ${error.code ?? error.message}`),
+        );
       }
       release = options.register(portOf);
       report({ type: 'listener.opened' });
@@ -241,7 +251,9 @@ function dropOldest(sockets: Set<Socket>): void {
 }
 
 function refuseUpgrade(socket: Socket, status: string, body: string, extra = ''): void {
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain\r\n${extra}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+  socket.end(
+    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain\r\n${extra}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
 }
 
 /** The HTTP side has no pages of its own yet; it says so, and where the conversation takes place. */
@@ -265,10 +277,18 @@ async function fatalOf(code: string, where: string, port: number, message: strin
   if (code === 'EADDRINUSE') {
     const owner = await findPortOwner(port);
     const who = owner ? `PID ${owner.pid} (${owner.command})` : 'another process';
-    return new FatalError('port-in-use', `port ${port} is in use by ${who}`, `stop it, or choose another port: openclaw gateway --port ${port + 10}`);
+    return new FatalError(
+      'port-in-use',
+      `port ${port} is in use by ${who}`,
+      `stop it, or choose another port: openclaw gateway --port ${port + 10}`,
+    );
   }
   if (code === 'EACCES' || code === 'EPERM') {
     return new FatalError('port-denied', `not allowed to listen on ${where}`, 'choose a port above 1023: openclaw gateway --port 18789');
   }
-  return new FatalError('bind-unavailable', `cannot listen on ${where}: ${message}`, 'choose an address of this machine with --bind, or set gateway.customBindHost');
+  return new FatalError(
+    'bind-unavailable',
+    `cannot listen on ${where}: ${message}`,
+    'choose an address of this machine with --bind, or set gateway.customBindHost',
+  );
 }

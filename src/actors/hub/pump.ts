@@ -58,8 +58,12 @@ export const requestPump = (hub: HubScope) =>
         const validate = validatorOf(`params:${method}`, row.params);
         const given = params ?? {};
         if (!validate(given)) throw invalidRequest(`invalid ${method} params: ${describeErrors(validate.errors)}`);
-        const result = row.handle({ params: given as never, ctx: context });
-        if (result instanceof Promise) result.then((value) => finish(id, method, value, startedAt), (error) => fail(id, method, error, startedAt));
+        const result = row.handle({ params: given, ctx: context });
+        if (result instanceof Promise)
+          result.then(
+            (value) => finish(id, method, value, startedAt),
+            (error) => fail(id, method, error, startedAt),
+          );
         else finish(id, method, result, startedAt);
       } catch (error) {
         fail(id, method, error, startedAt);
@@ -85,7 +89,13 @@ export const requestPump = (hub: HubScope) =>
     function fail(id: string, method: string, error: unknown, startedAt: number) {
       const refusal = error instanceof GatewayError ? error : unexpected(error);
       open.refuse(id, refusal.toPayload());
-      hub.noteFailure(open, method, refusal.code, performance.now() - (startedAt || performance.now()), error instanceof GatewayError ? undefined : error);
+      hub.noteFailure(
+        open,
+        method,
+        refusal.code,
+        performance.now() - (startedAt || performance.now()),
+        error instanceof GatewayError ? undefined : error,
+      );
     }
 
     /** A client that asks and never reads may not make us remember all the answers. */
@@ -125,7 +135,9 @@ function rejectFrame(connection: Connection, frame: unknown, detail: string): vo
 
 /** The caller learns that it was us, not why: messages of bugs may quote what they choked on. */
 const unexpected = (error: unknown) =>
-  new GatewayError('UNAVAILABLE', error instanceof Error && error.name === 'StoreError' ? 'the store did not answer' : 'internal error', { cause: error });
+  new GatewayError('UNAVAILABLE', error instanceof Error && error.name === 'StoreError' ? 'the store did not answer' : 'internal error', {
+    cause: error,
+  });
 
 /** `shutdown` has been sent: whoever asks now is told to come back. */
 export const refusePump = (hub: HubScope) =>

@@ -77,7 +77,8 @@ export function createRecorder(options: { now(): number; size?: number }): Recor
       entry.cause = event.event.type;
       const isNew = snapshot.status !== entry.status;
       entry.status = snapshot.status;
-      if (isNew && snapshot.status === 'error') add({ kind: 'failed', actor: entry.path, cause: event.event.type, error: messageOf(snapshot.error) });
+      if (isNew && snapshot.status === 'error')
+        add({ kind: 'failed', actor: entry.path, cause: event.event.type, error: messageOf(snapshot.error) });
       else if (isNew && snapshot.status !== 'active') add({ kind: 'ended', actor: entry.path, cause: event.event.type });
       else if (state !== '') add({ kind: 'state', actor: entry.path, state, cause: event.event.type });
     },
@@ -85,7 +86,8 @@ export function createRecorder(options: { now(): number; size?: number }): Recor
     history({ limit = 200, actor }) {
       const start = seq > size ? seq % size : 0;
       const ordered = seq > size ? [...ring.slice(start), ...ring.slice(0, start)] : ring.slice(0, seq);
-      const chosen = actor === undefined ? ordered : ordered.filter((record) => record.actor === actor || record.actor.startsWith(`${actor}/`));
+      const chosen =
+        actor === undefined ? ordered : ordered.filter((record) => record.actor === actor || record.actor.startsWith(`${actor}/`));
       return chosen.slice(-limit);
     },
     createdAt: (actor) => seen.get(actor)?.createdAt,

@@ -151,7 +151,10 @@ function beaconOf(params: Record<string, unknown> & { text: string }) {
 /** `Node: <host> (<ip>) · app <v> · last input <n>s ago · mode <m> · reason <r>` */
 function parsed(text: string): Omit<PresenceEntry, 'ts'> {
   if (!text.startsWith('Node:')) return {};
-  const [head = '', ...parts] = text.slice('Node:'.length).split('·').map((part) => part.trim());
+  const [head = '', ...parts] = text
+    .slice('Node:'.length)
+    .split('·')
+    .map((part) => part.trim());
   const [, host, ip] = /^(.*?)(?:\s*\(([^)]*)\))?$/.exec(head) ?? [];
   const found: Omit<PresenceEntry, 'ts'> = { ...(host ? { host } : {}), ...(ip ? { ip } : {}) };
   for (const part of parts) {

@@ -7,7 +7,7 @@ import type { Ending } from '../../machines/conversation.ts';
 import type { RunOutcome } from '../../protocol/context.ts';
 import { failPoint } from '../fail-points.ts';
 import { fromIo } from '../io.ts';
-import type { HistoryInput, OutboxInput, RunFinal, RunState } from '../store/contract.ts';
+import type { HistoryInput, OutboxInput, RunState } from '../store/contract.ts';
 import type { RunScope } from './desk.ts';
 import type { RunStreamEnd, RunWork } from './work.ts';
 
@@ -32,7 +32,7 @@ async function settle(scope: RunScope, work: RunWork, ending: Ending): Promise<v
   const { run, first, outbox } = await scope.store().call('runs.finish', {
     runId,
     state: stateOf(ending),
-    final: outcome as RunFinal,
+    final: outcome,
     endedAt,
     history: historyOf(work, ending, endedAt),
     outbox: messagesOf(scope, work, ending),
@@ -128,7 +128,9 @@ function apology(ending: Ending): string {
 function entryOf(work: RunWork): Record<string, unknown> {
   return {
     ...(work.model === undefined ? {} : { modelProvider: work.model.provider, model: work.model.name }),
-    ...(work.row.address === undefined ? {} : { deliveryContext: { channel: work.row.address.channel, to: work.row.address.chat, accountId: work.row.address.account } }),
+    ...(work.row.address === undefined
+      ? {}
+      : { deliveryContext: { channel: work.row.address.channel, to: work.row.address.chat, accountId: work.row.address.account } }),
   };
 }
 

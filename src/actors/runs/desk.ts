@@ -96,7 +96,14 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
       const { sessionKey, sessionId, agentId, endedAt = env.now() } = run;
       const known = recent.get(sessionKey);
       recent.delete(sessionKey);
-      recent.set(sessionKey, { sessionKey, sessionId, agentId, createdAt: known?.createdAt ?? endedAt, updatedAt: endedAt, entry: known?.entry ?? {} });
+      recent.set(sessionKey, {
+        sessionKey,
+        sessionId,
+        agentId,
+        createdAt: known?.createdAt ?? endedAt,
+        updatedAt: endedAt,
+        entry: known?.entry ?? {},
+      });
       for (const oldest of recent.keys()) {
         if (recent.size <= maxRecent) break;
         recent.delete(oldest);
@@ -104,7 +111,9 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
     },
   };
 
-  const run = agentRun.provide({ actors: { laneSlot: laneSlot(scope), prepare: prepare(scope), modelStep: modelStep(scope), tools: tools(scope) } });
+  const run = agentRun.provide({
+    actors: { laneSlot: laneSlot(scope), prepare: prepare(scope), modelStep: modelStep(scope), tools: tools(scope) },
+  });
   const logic = conversation.provide({ actors: { run, delivery: delivery(scope) } });
 
   const desk = fromIo<unknown>(({ self, receive, report, run: own }) => {
@@ -288,10 +297,22 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
       ports.log.warn({ runId: row.runId, starts: row.starts }, 'run was interrupted and is not started again');
       own(async () => {
         const summary = 'interrupted: the gateway stopped while it was running';
-        const outcome: RunOutcome = { ok: false, payload: { runId: row.runId, status: 'error', summary }, error: { code: 'UNAVAILABLE', message: summary } };
+        const outcome: RunOutcome = {
+          ok: false,
+          payload: { runId: row.runId, status: 'error', summary },
+          error: { code: 'UNAVAILABLE', message: summary },
+        };
         const text = 'I was interrupted while answering and did not start again. Please ask once more.';
-        const outbox = row.address === undefined ? [] : [{ key: `run:${row.runId}:1`, address: row.address, kind: 'text' as const, payload: { text } }];
-        const done = await ports.store().call('runs.finish', { runId: row.runId, state: 'interrupted', final: outcome, endedAt: env.now(), history: entry.work.entries, outbox });
+        const outbox =
+          row.address === undefined ? [] : [{ key: `run:${row.runId}:1`, address: row.address, kind: 'text' as const, payload: { text } }];
+        const done = await ports.store().call('runs.finish', {
+          runId: row.runId,
+          state: 'interrupted',
+          final: outcome,
+          endedAt: env.now(),
+          history: entry.work.entries,
+          outbox,
+        });
         for (const { lane } of done.outbox) ports.wakeOutbox(lane);
         scope.settled(row.runId, outcome);
       });
@@ -318,7 +339,13 @@ const shardSpec = (id: string, systemId: string, env: Env): ChildSpec => ({
   systemId,
   logic: supervisor,
   input: {
-    spec: { name: id, strategy: 'one_for_one', drain: 'together', intensity: { max: 5, withinMs: 300_000 }, children: [] } satisfies SupervisorSpec,
+    spec: {
+      name: id,
+      strategy: 'one_for_one',
+      drain: 'together',
+      intensity: { max: 5, withinMs: 300_000 },
+      children: [],
+    } satisfies SupervisorSpec,
     env,
   },
   restart: 'permanent',
@@ -326,7 +353,8 @@ const shardSpec = (id: string, systemId: string, env: Env): ChildSpec => ({
 });
 
 /** Dots would confuse XState's event wildcards, and `@` separates the epoch. */
-const conversationId = (sessionKey: string) => `conversation:${sessionKey.replaceAll('%', '%25').replaceAll('.', '%2E').replaceAll('@', '%40')}`;
+const conversationId = (sessionKey: string) =>
+  `conversation:${sessionKey.replaceAll('%', '%25').replaceAll('.', '%2E').replaceAll('@', '%40')}`;
 
 function hash(text: string): number {
   let value = 0;

@@ -26,7 +26,12 @@ export interface ModelDesk {
   tools(ports: Omit<ToolPorts, 'exec' | 'env'>): Tool[];
 }
 
-export function createModelDesk(ports: { config(): Config; env: Record<string, string | undefined>; log: Log; onChange(): void }): ModelDesk {
+export function createModelDesk(ports: {
+  config(): Config;
+  env: Record<string, string | undefined>;
+  log: Log;
+  onChange(): void;
+}): ModelDesk {
   const { env } = ports;
   let detected: Detected | undefined;
   let detecting: Promise<Detected> | undefined;

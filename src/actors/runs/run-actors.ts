@@ -112,7 +112,13 @@ export const tools = (scope: RunScope) =>
         const result = await runTool(scope.tools, call, { sessionKey, agentId, runId, signal });
         // Abandoned: a tool that ignores its signal may come back whenever it likes, nobody listens.
         if (signal.aborted) return;
-        work.stream.tool({ phase: 'result', name: call.name, toolCallId: call.id, isError: result.isError, result: result.text.slice(0, 8192) });
+        work.stream.tool({
+          phase: 'result',
+          name: call.name,
+          toolCallId: call.id,
+          isError: result.isError,
+          result: result.text.slice(0, 8192),
+        });
         remember(work, {
           role: 'toolResult',
           content: [{ type: 'text', text: result.text }],

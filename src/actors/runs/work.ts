@@ -123,7 +123,9 @@ export function createRunStream(options: {
           runId,
           sessionKey,
           seq,
-          ...(end.stopReason === undefined ? { state: 'error', errorMessage: end.message } : { state: 'aborted', stopReason: end.stopReason }),
+          ...(end.stopReason === undefined
+            ? { state: 'error', errorMessage: end.message }
+            : { state: 'aborted', stopReason: end.stopReason }),
         });
         return;
       }

@@ -197,7 +197,10 @@ export interface StoreVerbs {
   'outbox.recover': [{ channel: string; account: string; to: 'queued' | 'unknown'; now: number }, { rows: OutboxRow[] }];
   /** Rows of an address in a state, newest first (used by `/resend`). */
   'outbox.find': [{ channel: string; account: string; chat: string; state: OutboxState; limit: number }, { rows: OutboxRow[] }];
-  'outbox.counts': [{ channel: string; account: string; since: number }, { queued: number; unknown: number; failed: number; oldestAt: number | null }];
+  'outbox.counts': [
+    { channel: string; account: string; since: number },
+    { queued: number; unknown: number; failed: number; oldestAt: number | null },
+  ];
 
   /**
    * Accepts a run: inserts it as `queued`, creates or touches its conversation and marks its journal rows `routed`, in one

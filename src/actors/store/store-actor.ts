@@ -95,7 +95,11 @@ export const storeActor = (options: { register(port: StorePort): () => void }) =
         release = options.register(port);
         report({ type: 'child.up' });
       } else if (message.type === 'failed') {
-        throw new FatalError('store-unavailable', `the store cannot be opened: ${message.message}`, 'check that the state directory is writable, has space, and was not written by a newer release');
+        throw new FatalError(
+          'store-unavailable',
+          `the store cannot be opened: ${message.message}`,
+          'check that the state directory is writable, has space, and was not written by a newer release',
+        );
       } else if (message.type === 'closed') report({ type: 'child.stopped' });
       else {
         for (const { id, result, error } of message.answers) {
@@ -108,7 +112,10 @@ export const storeActor = (options: { register(port: StorePort): () => void }) =
     });
 
     worker.on('message', onReport);
-    worker.on('error', guard((error: Error) => Promise.reject(error)));
+    worker.on(
+      'error',
+      guard((error: Error) => Promise.reject(error)),
+    );
     worker.on(
       'exit',
       guard(() => {

@@ -27,7 +27,11 @@ export interface VerbAnswer {
   error?: { code: StoreErrorCode; message: string };
 }
 
-export type WorkerReport = { type: 'opened' } | { type: 'failed'; message: string } | { type: 'answers'; answers: VerbAnswer[] } | { type: 'closed' };
+export type WorkerReport =
+  | { type: 'opened' }
+  | { type: 'failed'; message: string }
+  | { type: 'answers'; answers: VerbAnswer[] }
+  | { type: 'closed' };
 
 /** Most verbs of one transaction: a longer one would let the first wait too long. */
 const maxGroup = 64;
@@ -64,7 +68,9 @@ function execute(db: DatabaseSync, { id, verb, params, fence }: VerbCall): VerbA
 
 /** SQLite's own words name tables and columns, never values. */
 const shape = (error: unknown): { code: StoreErrorCode; message: string } =>
-  error instanceof StoreError ? { code: error.code, message: error.message } : { code: 'io', message: error instanceof Error ? error.message : 'unknown' };
+  error instanceof StoreError
+    ? { code: error.code, message: error.message }
+    : { code: 'io', message: error instanceof Error ? error.message : 'unknown' };
 
 function commitGroup(db: DatabaseSync, group: VerbCall[]): VerbAnswer[] {
   try {
@@ -110,7 +116,7 @@ port.on('message', (first: WorkerRequest) => {
     else if (request.type === 'close') isClosing = true;
     else waiting.push(...request.calls);
     if (isClosing || waiting.length >= maxGroup) break;
-    request = (receiveMessageOnPort(port) as { message: WorkerRequest } | undefined)?.message;
+    request = receiveMessageOnPort(port)?.message;
   }
   while (db !== undefined && waiting.length > 0) {
     say({ type: 'answers', answers: commitGroup(db, waiting.slice(0, maxGroup)) });

@@ -45,7 +45,7 @@ export const agent = defineCommand({
     const { options } = call;
     const { params, runId, seconds } = readRequest(call);
     const target = await resolveTarget(call);
-    if (options['local'] === true) return runLocal(call, target.stateDir, params);
+    if (options['local'] === true) return refuseLocal(target.stateDir);
     const timeoutMs = Math.max(10, (seconds || target.runSeconds) + transportGraceSeconds) * 1_000;
     const run = watchRun(runId);
     const interrupt = onInterrupt(call.io, () => run.abort());
@@ -53,7 +53,14 @@ export const agent = defineCommand({
       const final = await askThroughRestart<Final>(
         // --timeout of this command is about the run, in seconds.
         { ...call, options: { ...options, timeout: undefined } },
-        { method: 'agent', params, timeoutMs, expectFinal: options['no-wait'] !== true, signal: interrupt.signal, onSession: run.onSession },
+        {
+          method: 'agent',
+          params,
+          timeoutMs,
+          expectFinal: options['no-wait'] !== true,
+          signal: interrupt.signal,
+          onSession: run.onSession,
+        },
       );
       return show(final, options, call.io);
     } catch (error) {
@@ -72,7 +79,8 @@ function readRequest({ options }: CommandCall) {
     throw new UsageError('choose a conversation with --agent main, --to <peer> or --session-id <key>');
   }
   const thinking = textOption(options['thinking']);
-  if (thinking !== undefined && !thinkingLevels.includes(thinking)) throw new UsageError(`--thinking must be one of: ${thinkingLevels.join(', ')}`);
+  if (thinking !== undefined && !thinkingLevels.includes(thinking))
+    throw new UsageError(`--thinking must be one of: ${thinkingLevels.join(', ')}`);
   const seconds = integerOption('timeout', options['timeout'], { min: 0, max: 86_400 });
   const runId = textOption(options['idempotency-key']) ?? randomUUID();
   const names = {
@@ -153,8 +161,11 @@ function show(final: Final, options: CommandCall['options'], io: Io): number {
 }
 
 /** Two owners of one state would destroy it. */
-async function runLocal({ hooks }: CommandCall, stateDir: string, params: Record<string, unknown>): Promise<number> {
-  if (await isStateOwned(stateDir)) throw new CommandError(`a gateway is running and owns ${stateDir}: --local would be a second owner`, 'leave out --local', 75);
-  if (!hooks.runLocalAgent) throw new CommandError('--local is not part of this release: a run needs a gateway', 'start one with: openclaw gateway, and leave out --local');
-  return hooks.runLocalAgent({ stateDir, params });
+async function refuseLocal(stateDir: string): Promise<never> {
+  if (await isStateOwned(stateDir))
+    throw new CommandError(`a gateway is running and owns ${stateDir}: --local would be a second owner`, 'leave out --local', 75);
+  throw new CommandError(
+    '--local is not part of this release: a run needs a gateway',
+    'start one with: openclaw gateway, and leave out --local',
+  );
 }

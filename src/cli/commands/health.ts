@@ -39,7 +39,11 @@ function print(document: Health, connection: string, io: Io): void {
   }
   if (linkChannel) rows.push([linkChannel.label, linkChannel.linked ? io.paint('linked', 'green') : io.paint('not linked', 'yellow')]);
   rows.push(['model', model ?? 'not chosen yet'], ['sessions', String(sessions.count)]);
-  if (actors) rows.push(['actors', `${actors.total}${actors.degraded.length > 0 ? `, not well: ${actors.degraded.map(({ id }) => id).join(', ')}` : ''}`]);
+  if (actors)
+    rows.push([
+      'actors',
+      `${actors.total}${actors.degraded.length > 0 ? `, not well: ${actors.degraded.map(({ id }) => id).join(', ')}` : ''}`,
+    ]);
   for (const line of table(rows)) io.print(line);
 }
 

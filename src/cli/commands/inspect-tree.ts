@@ -1,6 +1,6 @@
+import { pause, untilInterrupted, withGateway } from '../ask.ts';
 import { clientOptions, defineCommand, integerOption } from '../command.ts';
 import type { Colour, Io } from '../io.ts';
-import { connectTo } from '../target.ts';
 
 interface Node {
   name: string;
@@ -30,31 +30,32 @@ export const inspectTree = defineCommand({
     interval: { type: 'string', help: 'Milliseconds between two looks, default 500', value: '<ms>' },
     ...clientOptions,
   },
+  interrupt: 'own',
   async run(call) {
     const { options, io } = call;
     const interval = integerOption('interval', options['interval'], { min: 100, max: 60_000 }) ?? 500;
-    const { client } = await connectTo(call);
-    let isOver = false;
-    const onInterrupt = () => {
-      isOver = true;
-      client.close();
-    };
-    if (options['watch']) process.once('SIGINT', onInterrupt);
+    const stopped = untilInterrupted();
     try {
-      for (;;) {
-        const tree = await client.request<Tree>('inspector.tree');
-        if (options['json']) io.print(options['watch'] ? JSON.stringify(tree) : JSON.stringify(tree, null, 2));
-        else if (options['watch']) io.redraw(draw(tree, io));
-        else io.print(draw(tree, io));
-        if (!options['watch'] || isOver) return 0;
-        await new Promise((resolve) => setTimeout(resolve, interval));
-        if (isOver) return 0;
-      }
+      return await withGateway(call, async ({ client }) => {
+        for (;;) {
+          const tree = await client.request<Tree>('inspector.tree', {}, { signal: stopped.signal });
+          if (!options['watch']) {
+            if (options['json']) io.json(tree);
+            else io.print(draw(tree, io));
+            return 0;
+          }
+          if (options['json']) io.print(JSON.stringify(tree));
+          else io.redraw(draw(tree, io));
+          await pause(interval, stopped.signal);
+          stopped.signal.throwIfAborted();
+        }
+      });
     } catch (error) {
-      if (isOver) return 0;
+      // Looking is ended by Ctrl-C and has nothing to regret.
+      if (stopped.signal.aborted) return options['watch'] ? 0 : 130;
       throw error;
     } finally {
-      client.close();
+      stopped.off();
     }
   },
 });

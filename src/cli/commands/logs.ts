@@ -36,7 +36,9 @@ export const logs = defineCommand({
     if (!options['json']) return undefined;
     const { shape, lines, exitCode } = describeFailure(error, profile);
     const hint = lines.find((line) => line.startsWith('fix: '))?.slice(5);
-    io.note(JSON.stringify({ type: 'error', message: shape.message, error: shape.code, details: lines, ...(hint === undefined ? {} : { hint }) }));
+    io.note(
+      JSON.stringify({ type: 'error', message: shape.message, error: shape.code, details: lines, ...(hint === undefined ? {} : { hint }) }),
+    );
     return exitCode;
   },
   async run(call) {
@@ -76,7 +78,11 @@ async function show({ call, target, lines, limit, maxBytes, interval, signal }: 
   let cursor: number | undefined;
   try {
     while (client && !signal.aborted) {
-      const page = await nextPage(client, { ...(cursor === undefined ? { limit } : { cursor, limit: maxLines }), maxBytes }, { timeoutMs, signal });
+      const page = await nextPage(
+        client,
+        { ...(cursor === undefined ? { limit } : { cursor, limit: maxLines }), maxBytes },
+        { timeoutMs, signal },
+      );
       if (page instanceof ConnectionError) {
         if (!isFollowing) throw page;
         lines.notice('connection lost, coming back');
@@ -96,7 +102,11 @@ async function show({ call, target, lines, limit, maxBytes, interval, signal }: 
 }
 
 /** A lost connection is a value here: following goes on after it. */
-async function nextPage(client: GatewayClient, params: object, options: { timeoutMs: number; signal: AbortSignal }): Promise<Page | ConnectionError> {
+async function nextPage(
+  client: GatewayClient,
+  params: object,
+  options: { timeoutMs: number; signal: AbortSignal },
+): Promise<Page | ConnectionError> {
   try {
     return await client.request<Page>('logs.tail', params, options);
   } catch (error) {

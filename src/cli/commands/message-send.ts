@@ -30,7 +30,8 @@ export const messageSend = defineCommand({
     const { options, io } = call;
     const to = textOption(options['target']);
     const message = textOption(options['message']);
-    if (to === undefined || message === undefined) throw new UsageError('--target and --message are needed, for example: openclaw message send --target 123456789 --message hello');
+    if (to === undefined || message === undefined)
+      throw new UsageError('--target and --message are needed, for example: openclaw message send --target 123456789 --message hello');
     const idempotencyKey = textOption(options['idempotency-key']) ?? randomUUID();
     if (!visible.test(idempotencyKey)) throw new UsageError('--idempotency-key takes 1 to 128 visible characters');
     const channel = textOption(options['channel']);
@@ -49,7 +50,10 @@ export const messageSend = defineCommand({
     try {
       const result = await send(call, params);
       if (options['json']) io.json(report(result));
-      else if (result) io.print(`sent to ${result.channel} ${result.chatId ?? to}: message ${result.messageId}${result.duplicate ? ' (sent before, nothing was repeated)' : ''}`);
+      else if (result)
+        io.print(
+          `sent to ${result.channel} ${result.chatId ?? to}: message ${result.messageId}${result.duplicate ? ' (sent before, nothing was repeated)' : ''}`,
+        );
       else io.print('nothing was sent: the flags are in order');
       return 0;
     } catch (error) {

@@ -1,10 +1,12 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { createHash } from 'node:crypto';
-import { resolvePaths } from '../../protocol/config/paths.ts';
-import { type CommandCall, defineCommand, textOption } from '../command.ts';
+import { get } from '../../protocol/config/parse.ts';
+import { workspaceOf } from '../../protocol/config/paths.ts';
+import { placeOf, scan } from '../../protocol/config/scan.ts';
+import { type Call, CommandError, defineCommand, textOption, UsageError } from '../command.ts';
+import { instanceOf } from '../settings.ts';
+import { table } from '../table.ts';
 
 export interface SetupResult {
   schemaVersion: 1;
@@ -23,6 +25,12 @@ const workspaceFiles: Readonly<Record<string, string>> = {
   'USER.md': '# You\n\nWhat it should know about you.\n',
   'HEARTBEAT.md': '',
 };
+/** Only where nothing was before: somebody who deleted it has read it. */
+const firstFile = [
+  'BOOTSTRAP.md',
+  '# First conversation\n\nAsk your person who they are and what they need, write it down in USER.md, then delete this file.\n',
+] as const;
+const canvasPage = '<!doctype html>\n<meta charset="utf-8">\n<title>Canvas</title>\n<p>Nothing is shown here yet.</p>\n';
 
 export const setup = defineCommand({
   path: ['setup'],
@@ -33,89 +41,143 @@ export const setup = defineCommand({
     json: { type: 'boolean', help: 'Print one JSON document' },
   },
   async run(call) {
+    if (call.positionals.length > 0) throw new UsageError(`openclaw setup takes no '${call.positionals[0]}'; see: openclaw setup --help`);
     const result = await runSetup(call);
     if (call.options['json']) {
       call.io.json(result);
       return 0;
     }
     const { config, workspace, sessions } = result;
-    call.io.print(`config     ${config.path} (${config.created ? 'written' : config.changedPaths.length > 0 ? `added ${config.changedPaths.join(', ')}` : 'ok'})`);
-    call.io.print(`workspace  ${workspace.path} (${workspace.files.length > 0 ? `added ${workspace.files.join(', ')}` : 'ok'})`);
-    call.io.print(`sessions   ${sessions.path}`);
+    const changes = config.changedPaths.length > 0 ? `added ${config.changedPaths.join(', ')}` : 'ok';
+    const rows = [
+      ['config', `${config.path} (${config.created ? 'written' : changes})`],
+      ['workspace', `${workspace.path} (${workspace.files.length > 0 ? `added ${workspace.files.join(', ')}` : 'ok'})`],
+      ['sessions', sessions.path],
+    ];
+    for (const line of table(rows)) call.io.print(line);
     call.io.print('\nStart the gateway with: openclaw gateway');
     return 0;
   },
 });
 
-export async function runSetup({ io, options, profile }: Pick<CommandCall, 'io' | 'options' | 'profile'>): Promise<SetupResult> {
-  const home = io.env['HOME'] || homedir();
-  const { stateDir, configPath } = resolvePaths(io.env, home, process.cwd(), profile);
-  const workspace = textOption(options['workspace']) ?? join(home, '.openclaw', profile && profile !== 'default' ? `workspace-${profile}` : 'workspace');
+export async function runSetup(call: Call): Promise<SetupResult> {
+  const { stateDir, configPath, home } = instanceOf(call);
+  const wanted = textOption(call.options['workspace']) ?? workspaceOf(home, call.profile);
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
-  const config = existsSync(configPath) ? await complete(configPath, workspace) : create(configPath, workspace);
-  const files = createWorkspace(config.workspace);
+  const exists = existsSync(configPath);
+  const { text, changed, token, workspace, skipFiles } = await complete(configPath, exists ? readFileSync(configPath, 'utf8') : '', wanted);
+  if (text !== undefined) write(configPath, text);
+  const folder = workspace.replace(/^~(?=\/|$)/, home);
+  const isNew = !existsSync(folder);
+  const files = createWorkspace(folder, skipFiles);
   return {
     schemaVersion: 1,
-    config: { path: configPath, created: config.created, changedPaths: config.changed },
-    workspace: { path: config.workspace, created: files.length > 0, files },
+    config: { path: configPath, created: !exists, changedPaths: changed },
+    workspace: { path: folder, created: isNew, files },
     sessions: { path: join(stateDir, 'gateway.db') },
-    token: { generated: config.token !== undefined, ...(config.token ? { fingerprint: createHash('sha256').update(config.token).digest('hex').slice(0, 8) } : {}) },
+    token: {
+      generated: token !== undefined,
+      ...(token === undefined ? {} : { fingerprint: createHash('sha256').update(token).digest('hex').slice(0, 8) }),
+    },
   };
 }
 
-const newToken = () => randomBytes(24).toString('hex');
-
-function create(path: string, workspace: string) {
-  const token = newToken();
-  const document = { gateway: { mode: 'local', auth: { mode: 'token', token } }, agents: { defaults: { workspace } } };
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  write(path, `${JSON.stringify(document, null, 2)}\n`);
-  return { created: true, changed: ['gateway.mode', 'gateway.auth', 'agents.defaults.workspace'], token, workspace };
+interface Completed {
+  /** The new text, when it differs. */
+  text?: string;
+  changed: string[];
+  token?: string;
+  workspace: string;
+  skipFiles: boolean;
 }
 
 /** Only what is missing is added, in front of what is there: no other byte of the file is touched. */
-async function complete(path: string, workspace: string) {
-  const text = readFileSync(path, 'utf8');
+async function complete(path: string, text: string, wanted: string): Promise<Completed> {
+  const document = text.trim() === '' ? {} : await parse(path, text);
+  const workspace = get(document, 'agents.defaults.workspace');
+  const hasSecret = Boolean(get(document, 'gateway.auth.token') || get(document, 'gateway.auth.password'));
+  const token = hasSecret ? undefined : randomBytes(24).toString('hex');
+  const wantsMode = get(document, 'gateway.mode') === undefined && text.trim() === '';
+  const missing: [path: string, value: unknown][] = [
+    ...(wantsMode ? [['gateway.mode', 'local'] as [string, unknown]] : []),
+    ...(token === undefined
+      ? []
+      : [
+          ...(get(document, 'gateway.auth.mode') === undefined ? [['gateway.auth.mode', 'token'] as [string, unknown]] : []),
+          ['gateway.auth.token', token] as [string, unknown],
+        ]),
+    ...(workspace === undefined ? [['agents.defaults.workspace', wanted] as [string, unknown]] : []),
+  ];
+  const result = {
+    changed: missing.map(([key]) => key),
+    workspace: typeof workspace === 'string' ? workspace : wanted,
+    skipFiles: get(document, 'agents.defaults.skipBootstrap') === true,
+    ...(token === undefined ? {} : { token }),
+  };
+  if (missing.length === 0) return result;
+  const next =
+    text.trim() === ''
+      ? `${JSON.stringify(nest(missing), null, 2)}\n`
+      : missing.reduce((current, [key, value]) => insert(path, current, key, value), text);
+  return { ...result, text: next };
+}
+
+async function parse(path: string, text: string): Promise<Record<string, unknown>> {
   const { default: JSON5 } = await import('json5');
-  let document: { gateway?: { mode?: unknown; auth?: { token?: unknown; password?: unknown } }; agents?: { defaults?: { workspace?: string } } };
   try {
-    document = JSON5.parse(text.trim() === '' ? '{}' : text) as typeof document;
+    const value: unknown = JSON5.parse(text.replace(/^\uFEFF/, ''));
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
   } catch (error) {
-    const place = /at (\d+:\d+)/.exec((error as Error).message)?.[1] ?? 'an unknown place';
-    throw Object.assign(new Error(`${path} cannot be read (line and column ${place}); nothing was written`), { fix: 'mend the file, then run: openclaw setup' });
+    const { lineNumber, columnNumber } = error as { lineNumber?: number; columnNumber?: number };
+    throw new CommandError(
+      `${path} cannot be read at line ${lineNumber}, column ${columnNumber}; nothing was written`,
+      'mend the file, then run: openclaw setup',
+    );
   }
-  const auth = document.gateway?.auth;
-  const hasSecret = Boolean(auth?.token || auth?.password);
-  const chosen = document.agents?.defaults?.workspace ?? workspace;
-  const additions: string[] = [];
-  const changed: string[] = [];
-  let token: string | undefined;
-  if (document.gateway === undefined) {
-    token = newToken();
-    additions.push(`gateway: { mode: 'local', auth: { mode: 'token', token: '${token}' } },`);
-    changed.push('gateway.mode', 'gateway.auth');
-  } else if (!hasSecret) throw Object.assign(new Error(`${path} has a gateway section without a token; nothing was written`), { fix: `add to it: auth: { mode: 'token', token: '<48 random characters>' }` });
-  if (document.agents === undefined) {
-    additions.push(`agents: { defaults: { workspace: ${JSON.stringify(chosen)} } },`);
-    changed.push('agents.defaults.workspace');
+  throw new CommandError(`${path} does not hold an object; nothing was written`, 'mend the file, then run: openclaw setup');
+}
+
+function nest(entries: readonly [path: string, value: unknown][]): object {
+  const root: Record<string, unknown> = {};
+  for (const [path, value] of entries) {
+    const keys = path.split('.');
+    const last = keys.pop() as string;
+    const target = keys.reduce((node, key) => (node[key] ??= {}) as Record<string, unknown>, root);
+    target[last] = value;
   }
-  if (additions.length > 0) {
-    const at = text.indexOf('{');
-    write(path, at < 0 ? `{\n  ${additions.join('\n  ')}\n}\n` : `${text.slice(0, at + 1)}\n  ${additions.join('\n  ')}${text.slice(at + 1)}`);
+  return root;
+}
+
+/** Puts a value into the innermost object of its path that is there, right behind the opening brace. */
+function insert(path: string, text: string, key: string, value: unknown): string {
+  const { objects } = scan(text);
+  const parts = key.split('.');
+  for (let depth = parts.length - 1; depth >= 0; depth -= 1) {
+    const place = objects.get(parts.slice(0, depth).join('.'));
+    if (place === undefined) continue;
+    const rest = parts.slice(depth);
+    const written = `${JSON.stringify(rest[0])}: ${JSON.stringify(rest.slice(1).reduceRight<unknown>((inner, name) => ({ [name]: inner }), value))}`;
+    const indent = '  '.repeat(depth + 1);
+    return `${text.slice(0, place.inside)}\n${indent}${written}${place.isEmpty ? '\n' : ','}${text.slice(place.inside)}`;
   }
-  return { created: false, changed, token, workspace: chosen.replace(/^~(?=\/|$)/, homedir()) };
+  const { line } = placeOf(text, 0);
+  throw new CommandError(`${path} does not hold an object at line ${line}; nothing was written`, 'mend the file, then run: openclaw setup');
 }
 
 /** The old file or the new one, never half of either. */
 function write(path: string, text: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const temporary = `${path}.${process.pid}.tmp`;
   writeFileSync(temporary, text, { mode: 0o600 });
   renameSync(temporary, path);
 }
 
-function createWorkspace(folder: string): string[] {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  return Object.entries(workspaceFiles).flatMap(([name, text]) => {
+/** @returns the files that were made; what is there is never overwritten. */
+function createWorkspace(folder: string, skipFiles: boolean): string[] {
+  mkdirSync(join(folder, 'canvas'), { recursive: true, mode: 0o700 });
+  const isNew = !Object.keys(workspaceFiles).some((name) => existsSync(join(folder, name)));
+  const wanted = skipFiles ? [] : [...Object.entries(workspaceFiles), ...(isNew ? [firstFile] : [])];
+  return [...wanted, ['canvas/index.html', canvasPage] as const].flatMap(([name, text]) => {
     const path = join(folder, name);
     if (existsSync(path)) return [];
     writeFileSync(path, text, { mode: 0o600 });

@@ -44,7 +44,10 @@ function ask(call: CommandCall) {
   const from = performance.now();
   return withGateway(call, async ({ client, ask: request }) => {
     const connectLatencyMs = Math.round(performance.now() - from);
-    const [summary, health] = await Promise.all([request<Summary>('status'), request<HealthPart>('health', call.options['deep'] ? { probe: true } : {})]);
+    const [summary, health] = await Promise.all([
+      request<Summary>('status'),
+      request<HealthPart>('health', call.options['deep'] ? { probe: true } : {}),
+    ]);
     return { summary, health, hello: client.hello, connectLatencyMs };
   });
 }
@@ -67,8 +70,16 @@ function build(target: Target, answer: Answer | Error, isDeep: boolean) {
       url: target.shownUrl,
       urlSource: target.urlSource,
       reachable: reached !== undefined,
-      ...(reached ? { connectLatencyMs: reached.connectLatencyMs, phase: reached.health.phase, ...(reached.health.model ? { model: reached.health.model } : {}) } : {}),
-      ...(reached?.hello ? { self: { ...(reached.hello.server.host ? { host: reached.hello.server.host } : {}), version: reached.hello.server.version } } : {}),
+      ...(reached
+        ? {
+            connectLatencyMs: reached.connectLatencyMs,
+            phase: reached.health.phase,
+            ...(reached.health.model ? { model: reached.health.model } : {}),
+          }
+        : {}),
+      ...(reached?.hello
+        ? { self: { ...(reached.hello.server.host ? { host: reached.hello.server.host } : {}), version: reached.hello.server.version } }
+        : {}),
       ...(error === undefined ? {} : { error }),
       configPath: target.configPath,
       stateDir: target.stateDir,
@@ -81,7 +92,13 @@ function build(target: Target, answer: Answer | Error, isDeep: boolean) {
 
 const channelsOf = ({ channels }: HealthPart) =>
   Object.entries(channels).flatMap(([id, { accounts }]) =>
-    Object.entries(accounts ?? {}).map(([accountId, { state, evidence, lastError }]) => ({ id, accountId, state, ...evidence, ...(lastError ? { lastError } : {}) })),
+    Object.entries(accounts ?? {}).map(([accountId, { state, evidence, lastError }]) => ({
+      id,
+      accountId,
+      state,
+      ...evidence,
+      ...(lastError ? { lastError } : {}),
+    })),
   );
 
 function print(report: ReturnType<typeof build>, io: Io, profile: string | undefined): void {
@@ -94,13 +111,20 @@ function print(report: ReturnType<typeof build>, io: Io, profile: string | undef
     ['Version', `${version.cli}${version.gateway && version.gateway !== version.cli ? ` (gateway ${version.gateway})` : ''}`],
   ];
   if (gateway.model) rows.push(['Model', gateway.model]);
-  if (report.linkChannel) rows.push([report.linkChannel.label, report.linkChannel.linked ? io.paint('linked', 'green') : io.paint('not linked', 'yellow')]);
+  if (report.linkChannel)
+    rows.push([report.linkChannel.label, report.linkChannel.linked ? io.paint('linked', 'green') : io.paint('not linked', 'yellow')]);
   for (const { id, accountId, state: word, lastError } of channels) {
     rows.push([`${id}/${accountId}`, `${io.paint(word, word === 'online' ? 'green' : 'yellow')}${lastError ? ` (${lastError})` : ''}`]);
   }
   if (gateway.reachable) rows.push(['Sessions', String(sessions.count)]);
-  for (const { key, age } of sessions.recent.slice(0, 5)) rows.push(['', `${key}${age === null ? '' : `  ${io.paint(`${Math.round(age / 1_000)} s ago`, 'dim')}`}`]);
+  for (const { key, age } of sessions.recent.slice(0, 5))
+    rows.push(['', `${key}${age === null ? '' : `  ${io.paint(`${Math.round(age / 1_000)} s ago`, 'dim')}`}`]);
   for (const line of table(rows.map(([name = '', text = '']) => [io.paint(name, 'bold'), text]))) io.print(line);
   if (gateway.reachable) return;
-  io.print(withProfile(`\nThe gateway does not answer: ${gateway.error ?? 'no reason given'}\nStart it with: openclaw gateway   (first time: openclaw setup)`, profile));
+  io.print(
+    withProfile(
+      `\nThe gateway does not answer: ${gateway.error ?? 'no reason given'}\nStart it with: openclaw gateway   (first time: openclaw setup)`,
+      profile,
+    ),
+  );
 }

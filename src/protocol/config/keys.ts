@@ -48,7 +48,9 @@ const telegram = {
     jitter: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
   }),
 };
-const telegramAccount = Type.Object(Object.fromEntries(Object.entries(telegram).map(([key, schema]) => [key, Type.Optional(schema as TSchema)])));
+const telegramAccount = Type.Object(
+  Object.fromEntries(Object.entries(telegram).map(([key, schema]) => [key, Type.Optional(schema as TSchema)])),
+);
 
 export const bindModes = ['loopback', 'lan', 'tailnet', 'auto', 'custom'] as const;
 export const logLevels = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
@@ -66,7 +68,12 @@ export const configKeys = {
   'gateway.auth.rateLimit': { schema: Type.Object({}), reload: 'soft', inert: true },
   // Serving plain text where the file asks for TLS would be worse than not starting.
   'gateway.tls.enabled': { schema: Type.Literal(false), reload: 'soft' },
-  ...Object.fromEntries(['autoGenerate', 'certPath', 'keyPath', 'caPath'].map((key) => [`gateway.tls.${key}`, { schema: Type.Unknown(), reload: 'soft', inert: true }])),
+  ...Object.fromEntries(
+    ['autoGenerate', 'certPath', 'keyPath', 'caPath'].map((key) => [
+      `gateway.tls.${key}`,
+      { schema: Type.Unknown(), reload: 'soft', inert: true },
+    ]),
+  ),
   'gateway.trustedProxies': { schema: texts, default: [], reload: 'soft' },
   'gateway.strictClientIds': { schema: flag, default: false, reload: 'none' },
   'gateway.maxPayload': { schema: Type.Integer({ minimum: 524_288 }), default: 8_388_608, reload: 'soft' },
@@ -74,8 +81,18 @@ export const configKeys = {
   'gateway.controlUi.allowedOrigins': { schema: texts, default: [], reload: 'soft' },
   'gateway.controlUi.allowInsecureAuth': { schema: flag, default: false, reload: 'soft' },
   'gateway.controlUi.dangerouslyDisableDeviceAuth': { schema: flag, default: false, reload: 'soft' },
-  'gateway.drainMs': { schema: Type.Integer({ minimum: 0, maximum: 600_000 }), default: 30_000, env: 'OPENCLAW_RESTART_DRAIN_MS', reload: 'none' },
-  'gateway.shutdownMs': { schema: Type.Integer({ minimum: 1_000, maximum: 60_000 }), default: 5_000, env: 'OPENCLAW_SHUTDOWN_TIMEOUT_MS', reload: 'none' },
+  'gateway.drainMs': {
+    schema: Type.Integer({ minimum: 0, maximum: 600_000 }),
+    default: 30_000,
+    env: 'OPENCLAW_RESTART_DRAIN_MS',
+    reload: 'none',
+  },
+  'gateway.shutdownMs': {
+    schema: Type.Integer({ minimum: 1_000, maximum: 60_000 }),
+    default: 5_000,
+    env: 'OPENCLAW_SHUTDOWN_TIMEOUT_MS',
+    reload: 'none',
+  },
   'gateway.remote.url': { schema: text, reload: 'none' },
   'gateway.remote.token': { schema: text, reload: 'none', secret: true },
   'gateway.remote.password': { schema: text, reload: 'none', secret: true },
@@ -88,14 +105,24 @@ export const configKeys = {
   'agents.defaults.resumeMaxMinutes': { schema: positive, default: 10, reload: 'none' },
   'agents.defaults.verboseDefault': { schema: oneOf('off', 'on', 'full'), default: 'off', reload: 'none' },
   'agents.list': {
-    schema: Type.Array(Type.Object({ id: Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$' }), default: Type.Optional(flag), name: Type.Optional(text) })),
+    schema: Type.Array(
+      Type.Object({
+        id: Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$' }),
+        default: Type.Optional(flag),
+        name: Type.Optional(text),
+      }),
+    ),
     default: [],
     reload: 'none',
   },
   ...Object.fromEntries(
     Object.entries(telegram).map(([key, schema]) => [
       `channels.telegram.${key}`,
-      { schema, reload: ['allowFrom', 'onUnknown', 'name', 'textChunkLimit', 'linkPreview', 'replyToMode'].includes(key) ? 'none' : 'actor', ...(key === 'botToken' ? { secret: true as const } : {}) } satisfies ConfigKey,
+      {
+        schema,
+        reload: ['allowFrom', 'onUnknown', 'name', 'textChunkLimit', 'linkPreview', 'replyToMode'].includes(key) ? 'none' : 'actor',
+        ...(key === 'botToken' ? { secret: true as const } : {}),
+      } satisfies ConfigKey,
     ]),
   ),
   'channels.telegram.accounts': { schema: Type.Record(Type.String(), telegramAccount), reload: 'actor' },
@@ -104,7 +131,11 @@ export const configKeys = {
   'session.mainKey': { schema: text, default: 'main', reload: 'none' },
   'session.scope': { schema: oneOf('per-sender', 'global'), default: 'per-sender', reload: 'none' },
   'session.identityLinks': { schema: Type.Record(Type.String(), texts), default: {}, reload: 'none' },
-  'messages.queue.mode': { schema: oneOf('steer', 'followup', 'collect', 'steer-backlog', 'queue', 'interrupt'), default: 'collect', reload: 'none' },
+  'messages.queue.mode': {
+    schema: oneOf('steer', 'followup', 'collect', 'steer-backlog', 'queue', 'interrupt'),
+    default: 'collect',
+    reload: 'none',
+  },
   'messages.queue.debounceMs': { schema: count, default: 1_000, reload: 'none' },
   'messages.queue.cap': { schema: positive, default: 20, reload: 'none' },
   'messages.queue.drop': { schema: oneOf('old', 'new', 'summarize'), default: 'summarize', reload: 'none' },
@@ -132,7 +163,15 @@ export const configKeys = {
         apiKey: Type.Optional(Type.String()),
         api: Type.Optional(oneOf('openai-completions', 'anthropic-messages')),
         models: Type.Optional(
-          Type.Array(Type.Object({ id: text, name: Type.Optional(text), contextWindow: Type.Optional(positive), maxTokens: Type.Optional(positive), reasoning: Type.Optional(flag) })),
+          Type.Array(
+            Type.Object({
+              id: text,
+              name: Type.Optional(text),
+              contextWindow: Type.Optional(positive),
+              maxTokens: Type.Optional(positive),
+              reasoning: Type.Optional(flag),
+            }),
+          ),
         ),
       }),
     ),

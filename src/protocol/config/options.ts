@@ -20,10 +20,6 @@ export interface GatewayOptions {
   hosts: string[];
   auth: { mode: 'token' | 'password'; token?: string; password?: string };
   verbose: boolean;
-  /** Whether the operator allowed a start without a file or without `gateway.mode`. */
-  allowUnconfigured: boolean;
-  /** Whether missing config, token and workspace were made first. */
-  dev: boolean;
   /** How the file is read again at a soft restart. */
   profile?: string;
   env: Record<string, string | undefined>;

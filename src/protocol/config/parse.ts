@@ -43,7 +43,9 @@ export function parseConfig(text: string | null, env: Environment, paths: { home
   const broken = issues.filter(({ level }) => level === 'error').map(({ path }) => path);
   const usable = broken.length === 0 || (!isStrictRun && broken.every(isEdge));
   const config = withDefaults(usable ? without(resolved, broken) : {}, paths);
-  const hash = createHash('sha256').update(text ?? '').digest('hex');
+  const hash = createHash('sha256')
+    .update(text ?? '')
+    .digest('hex');
   return { config, document, issues, valid: broken.length === 0, usable, hash };
 }
 
@@ -68,7 +70,8 @@ function parseDocument(text: string | null, issues: ConfigIssue[]): { document: 
   } catch (error) {
     // JSON5 says "JSON5: invalid character 'x' at 3:7"; only the place is repeated, the character may be part of a secret.
     const { lineNumber: line, columnNumber: column } = error as { lineNumber?: number; columnNumber?: number };
-    if (line !== undefined && column !== undefined) return refuse(`cannot be read as JSON5 at line ${line}, column ${column}`, { line, column });
+    if (line !== undefined && column !== undefined)
+      return refuse(`cannot be read as JSON5 at line ${line}, column ${column}`, { line, column });
     return refuse('cannot be read as JSON5');
   }
   if (!isObject(value)) return refuse('must hold one object: { … }');
@@ -137,7 +140,8 @@ function check(document: Json, issues: ConfigIssue[]): void {
       } else if (sections.has(here)) {
         if (isObject(item)) walk(item, here);
         else issues.push({ path: here, message: 'must be an object', level: 'error' });
-      } else if (!ignored.has(here)) issues.push({ path: here, message: 'is not a key this release knows', level: isStrict(here) ? 'error' : 'warning' });
+      } else if (!ignored.has(here))
+        issues.push({ path: here, message: 'is not a key this release knows', level: isStrict(here) ? 'error' : 'warning' });
     }
   };
   walk(document, '');
@@ -165,7 +169,14 @@ function checkValue(path: string, value: unknown, schema: object, issues: Config
 }
 
 function acceptedForm(schema: object): string | undefined {
-  const { anyOf, type, minimum, maximum, const: only, items } = schema as {
+  const {
+    anyOf,
+    type,
+    minimum,
+    maximum,
+    const: only,
+    items,
+  } = schema as {
     anyOf?: { const?: unknown }[];
     type?: string;
     minimum?: number;
@@ -175,7 +186,8 @@ function acceptedForm(schema: object): string | undefined {
   };
   if (only !== undefined) return `${String(only)} in this release`;
   if (anyOf?.every((option) => option.const !== undefined)) return `one of: ${anyOf.map((option) => String(option.const)).join(', ')}`;
-  if (type === 'integer') return `a whole number${minimum === undefined ? '' : ` from ${minimum}`}${maximum === undefined ? '' : ` to ${maximum}`}`;
+  if (type === 'integer')
+    return `a whole number${minimum === undefined ? '' : ` from ${minimum}`}${maximum === undefined ? '' : ` to ${maximum}`}`;
   if (type === 'boolean') return 'true or false';
   if (type === 'string') return 'a text that is not empty';
   if (type === 'array' && items?.type === 'string') return 'a list of texts';
@@ -207,7 +219,8 @@ function withDefaults(document: Json, { home, workspace }: { home: string; works
     if (typeof value === 'string') set(config, path, value.replace(/^~(?=\/|$)/, home));
   };
   for (const path of ['agents.defaults.workspace', 'logging.file', 'channels.telegram.tokenFile']) expand(path);
-  for (const id of Object.keys((get(config, 'channels.telegram.accounts') as Json | undefined) ?? {})) expand(`channels.telegram.accounts.${id}.tokenFile`);
+  for (const id of Object.keys((get(config, 'channels.telegram.accounts') as Json | undefined) ?? {}))
+    expand(`channels.telegram.accounts.${id}.tokenFile`);
   return config as unknown as Config;
 }
 

@@ -19,7 +19,8 @@ export function resolvePaths(env: Environment, home: string, cwd: string, profil
 /** It hangs under the main folder for every profile, so that all workspaces are found in one place. */
 export const workspaceOf = (home: string, profile?: string): string => `${home}/.openclaw/workspace${suffixOf(profile)}`;
 
-const suffixOf = (profile: string | undefined) => (profile === undefined || profile === '' || profile.toLowerCase() === 'default' ? '' : `-${profile}`);
+const suffixOf = (profile: string | undefined) =>
+  profile === undefined || profile === '' || profile.toLowerCase() === 'default' ? '' : `-${profile}`;
 
 /** Port when nothing sets one. */
 export const defaultPortOf = (profile: string | undefined): number => (profile === 'dev' ? 19_001 : 18_789);

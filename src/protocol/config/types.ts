@@ -63,7 +63,12 @@ export interface Config {
     telegram?: TelegramAccountConfig & { accounts?: Record<string, TelegramAccountConfig> };
     whatsapp?: { enabled?: boolean };
   };
-  session: { dmScope: 'main' | 'per-peer' | 'per-channel-peer' | 'per-account-channel-peer'; mainKey: string; scope: 'per-sender' | 'global'; identityLinks: Record<string, string[]> };
+  session: {
+    dmScope: 'main' | 'per-peer' | 'per-channel-peer' | 'per-account-channel-peer';
+    mainKey: string;
+    scope: 'per-sender' | 'global';
+    identityLinks: Record<string, string[]>;
+  };
   messages: {
     queue: {
       mode: 'steer' | 'followup' | 'collect' | 'steer-backlog' | 'queue' | 'interrupt';

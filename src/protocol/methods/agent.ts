@@ -62,10 +62,6 @@ export const agent = defineMethod({
       const final = finalOf(run.outcome);
       return final.ok ? final.payload : new FailedWith(final);
     }
-    return new TwoStage(
-      { runId: run.runId, status: 'accepted', acceptedAt: run.acceptedAt },
-      run.ended.then(finalOf),
-      run.begin,
-    );
+    return new TwoStage({ runId: run.runId, status: 'accepted', acceptedAt: run.acceptedAt }, run.ended.then(finalOf), run.begin);
   },
 });

@@ -30,7 +30,12 @@ const runOf = (runId: string, more: Partial<RunInput> = {}): RunInput => ({
   acceptedAt: 1_000,
   ...more,
 });
-const message = (key: string, chat = '7'): OutboxInput => ({ key, address: { channel: 'telegram', account: 'default', chat }, kind: 'text', payload: { text: key } });
+const message = (key: string, chat = '7'): OutboxInput => ({
+  key,
+  address: { channel: 'telegram', account: 'default', chat },
+  kind: 'text',
+  payload: { text: key },
+});
 const finalOf = (runId: string) => ({ ok: true, payload: { runId, status: 'ok' } });
 
 it('keeps its file to its owner', async () => {
@@ -70,7 +75,12 @@ it('F-10 holds for any order of arrival: nothing at or below the cursor lacks a 
         const updates = Array.from({ length: size }, (_, index) => from + index);
         for (const n of updates) seen.add(n);
         confirmed = Math.max(confirmed, from + size - 1);
-        await store.call('journal.append', { channel: 'telegram', account, updates: updates.map((n) => update(n)), cursor: { id, value: confirmed } });
+        await store.call('journal.append', {
+          channel: 'telegram',
+          account,
+          updates: updates.map((n) => update(n)),
+          cursor: { id, value: confirmed },
+        });
       }
       const { rows } = await store.call('journal.pending', { channel: 'telegram', account });
       expect(rows.map(({ ts }) => ts)).toEqual([...seen].sort((a, b) => a - b));
@@ -108,7 +118,14 @@ it('A-013 answers a repeated key with the stored run, also after a restart', asy
   const accepted = await first.store.call('runs.accept', { run: runOf('key-1') });
   expect(accepted.created).toBe(true);
   expect((await first.store.call('runs.accept', { run: runOf('key-1', { request: { message: 'other' } }) })).created).toBe(false);
-  await first.store.call('runs.finish', { runId: 'key-1', state: 'done', final: finalOf('key-1'), endedAt: 2_000, history: [], outbox: [] });
+  await first.store.call('runs.finish', {
+    runId: 'key-1',
+    state: 'done',
+    final: finalOf('key-1'),
+    endedAt: 2_000,
+    history: [],
+    outbox: [],
+  });
   await first.close();
   const second = await start(first.stateDir);
   const again = await second.store.call('runs.accept', { run: runOf('key-1') });
@@ -199,7 +216,9 @@ it('remembers notes by their words', async () => {
   const { store } = await start();
   await store.call('notes.add', { sessionKey: 's', text: 'the door code is 42', now: 1 });
   await store.call('notes.add', { sessionKey: 's', text: 'buy milk', now: 2 });
-  expect((await store.call('notes.find', { sessionKey: 's', query: 'code Door', limit: 5 })).notes.map(({ text }) => text)).toEqual(['the door code is 42']);
+  expect((await store.call('notes.find', { sessionKey: 's', query: 'code Door', limit: 5 })).notes.map(({ text }) => text)).toEqual([
+    'the door code is 42',
+  ]);
   expect((await store.call('notes.find', { sessionKey: 'other', query: '', limit: 5 })).notes).toEqual([]);
 });
 

@@ -2,7 +2,8 @@
 import { argumentPieces, type Reply, type WireEvent } from './script.ts';
 
 export function openaiEvents(reply: Reply, model: string): WireEvent[] {
-  const chunk = (choices: unknown[], more: object = {}) => JSON.stringify({ id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1, model, choices, ...more });
+  const chunk = (choices: unknown[], more: object = {}) =>
+    JSON.stringify({ id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1, model, choices, ...more });
   const delta = (value: object) => chunk([{ index: 0, delta: value, finish_reason: null }]);
   const calls = reply.toolCalls ?? [];
   const { input, output } = reply.usage ?? { input: 11, output: 7 };
@@ -20,4 +21,6 @@ export function openaiEvents(reply: Reply, model: string): WireEvent[] {
   ];
 }
 
-export const openaiError = (status: number, message: string) => ({ error: { message, type: 'fake_error', param: null, code: String(status) } });
+export const openaiError = (status: number, message: string) => ({
+  error: { message, type: 'fake_error', param: null, code: String(status) },
+});

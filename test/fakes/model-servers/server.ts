@@ -59,7 +59,11 @@ export async function startModelServer({ models = [] as ListedModel[], ollama = 
     requests.push({ path, headers: request.headers, body, answering: answering.promise, hungUp: hungUp.promise });
     for (const wake of waiting.splice(0)) wake();
 
-    if (path === '/v1/models' && !ollama) return json(response, 200, { object: 'list', data: models.map(({ id, contextLength }) => ({ id, object: 'model', context_length: contextLength })) });
+    if (path === '/v1/models' && !ollama)
+      return json(response, 200, {
+        object: 'list',
+        data: models.map(({ id, contextLength }) => ({ id, object: 'model', context_length: contextLength })),
+      });
     if (path === '/api/tags' && ollama) return json(response, 200, { models: models.map(({ id }) => ({ name: id, model: id })) });
     const wire = wires[path];
     if (wire === undefined) return json(response, 404, openaiError(404, 'no such path'));
@@ -87,7 +91,8 @@ export async function startModelServer({ models = [] as ListedModel[], ollama = 
 
 async function play(wire: Wire, reply: Reply, model: string, response: ServerResponse, onAnswering: () => void): Promise<void> {
   const { fault } = reply;
-  if (fault?.kind === 'status') return json(response, fault.status, wire.error(fault.status, fault.message ?? 'scripted failure'), fault.headers);
+  if (fault?.kind === 'status')
+    return json(response, fault.status, wire.error(fault.status, fault.message ?? 'scripted failure'), fault.headers);
   if (fault?.kind === 'hang' && fault.at === 'beforeFirst') return onAnswering();
   response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-cache' });
   let pieces = 0;

@@ -34,7 +34,12 @@ export function failureOf(error: unknown): ApiFailure {
   if (loaded !== undefined && error instanceof loaded.GrammyError) {
     const { error_code: status, description, parameters } = error;
     const retryAfter = parameters.retry_after;
-    return { kind: 'refused', status, description: clean(description), ...(retryAfter === undefined ? {} : { retryAfterMs: retryAfter * 1_000 }) };
+    return {
+      kind: 'refused',
+      status,
+      description: clean(description),
+      ...(retryAfter === undefined ? {} : { retryAfterMs: retryAfter * 1_000 }),
+    };
   }
   const inner = loaded !== undefined && error instanceof loaded.HttpError ? error.error : error;
   const { code = '', message = '' } = inner as { code?: string; message?: string };
@@ -49,7 +54,8 @@ export function outcomeOf(failure: ApiFailure): SendOutcome {
   if (failure.kind === 'notSent') return { kind: 'retry', error: failure.detail, counted: false };
   if (failure.kind === 'lost') return { kind: 'unknown', error: failure.detail };
   const { status, description, retryAfterMs } = failure;
-  if (status === 429) return { kind: 'retry', error: description, counted: false, ...(retryAfterMs === undefined ? {} : { delayMs: retryAfterMs }) };
+  if (status === 429)
+    return { kind: 'retry', error: description, counted: false, ...(retryAfterMs === undefined ? {} : { delayMs: retryAfterMs }) };
   if (status === 400 && /can't parse entities|find end of the entity/i.test(description)) {
     return { kind: 'retry', error: description, delayMs: 0, plain: true, counted: false };
   }

@@ -55,7 +55,10 @@ export function toHtml(markdown: string): string {
     .replace(/```[^\n]*\n([\s\S]*?)\n?```/g, (_match, code: string) => keep(`<pre>${escape(code)}</pre>`))
     .replace(/`([^`\n]+)`/g, (_match, code: string) => keep(`<code>${escape(code)}</code>`));
   return escape(text)
-    .replace(/\[([^\]\n]+)\]\((https?:\/\/[^\s)]+)\)/g, (_match, label: string, url: string) => `<a href="${url.replaceAll('"', '%22')}">${label}</a>`)
+    .replace(
+      /\[([^\]\n]+)\]\((https?:\/\/[^\s)]+)\)/g,
+      (_match, label: string, url: string) => `<a href="${url.replaceAll('"', '%22')}">${label}</a>`,
+    )
     .replace(/\*\*([^*\n]+)\*\*/g, '<b>$1</b>')
     .replace(/(?<![\w*])\*([^*\n]+)\*(?![\w*])/g, '<i>$1</i>')
     .replace(/(?<!\w)_([^_\n]+)_(?!\w)/g, '<i>$1</i>')

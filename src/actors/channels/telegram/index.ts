@@ -23,7 +23,9 @@ export const telegram: Channel = {
     return { attempts, minDelayMs, maxDelayMs, jitter };
   },
   askAbout: (config, { address }) =>
-    (accountConfig(config, address.account).onUnknown ?? 'ask') === 'ask' ? 'My last message may not have arrived. Send /resend to get it again.' : undefined,
+    (accountConfig(config, address.account).onUnknown ?? 'ask') === 'ask'
+      ? 'My last message may not have arrived. Send /resend to get it again.'
+      : undefined,
   rate: {
     account: { cap: 30, intervalMs: 1_000 },
     // One a second in the long run; a short burst is tolerated by the platform and reads better.

@@ -43,7 +43,11 @@ export function createIntake(ports: AccountPorts, accountId: string, { api, bot,
         chats.set(key, queue);
         void queue.onIdle().then(() => chats.delete(key));
       }
-      void queue.add(() => handle(row).catch((error: unknown) => void ports.log.warn({ journalId: row.id, error: (error as Error).name }, 'a message could not be handled and stays in the journal')));
+      void queue.add(() =>
+        handle(row).catch((error: unknown) =>
+          ports.log.warn({ journalId: row.id, error: (error as Error).name }, 'a message could not be handled and stays in the journal'),
+        ),
+      );
     }
   }
 
@@ -91,7 +95,11 @@ export function createIntake(ports: AccountPorts, accountId: string, { api, bot,
       ...(row.thread === undefined ? {} : { thread: row.thread }),
       ...(body.messageId === undefined || body.chatType === 'private' ? {} : { replyTo: String(body.messageId) }),
     },
-    sender: { id: row.sender, ...(body.name === undefined ? {} : { name: body.name }), ...(body.username === undefined ? {} : { username: body.username }) },
+    sender: {
+      id: row.sender,
+      ...(body.name === undefined ? {} : { name: body.name }),
+      ...(body.username === undefined ? {} : { username: body.username }),
+    },
     chatType: body.chatType === 'private' ? 'direct' : 'group',
     text,
     ts: row.ts,
@@ -129,7 +137,9 @@ const isControlWord = (text: string) => isStopPhrase(text.replace(/@\w+$/, ''));
 /** Ids decide; names are a convenience, compared without regard to case. */
 export function isAllowed(allowFrom: readonly (string | number)[], sender: string, username: string | undefined): boolean {
   return allowFrom.some((entry) => {
-    const wanted = String(entry).trim().replace(/^(telegram|tg):/i, '');
+    const wanted = String(entry)
+      .trim()
+      .replace(/^(telegram|tg):/i, '');
     if (wanted === '*' || wanted === sender) return true;
     return username !== undefined && wanted.replace(/^@/, '').toLowerCase() === username.toLowerCase() && !/^-?\d+$/.test(wanted);
   });

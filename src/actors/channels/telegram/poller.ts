@@ -73,7 +73,12 @@ export const telegramPoller = (ports: AccountPorts, accountId: string) =>
       return { owner, epoch };
     }
 
-    async function pollFor(api: TelegramApi, botId: string, fence: { owner: string; epoch: number }, intake: ReturnType<typeof createIntake>): Promise<Closed> {
+    async function pollFor(
+      api: TelegramApi,
+      botId: string,
+      fence: { owner: string; epoch: number },
+      intake: ReturnType<typeof createIntake>,
+    ): Promise<Closed> {
       const cursorId = `telegram:${botId}`;
       let { value: cursor } = await ports.store().call('cursor.get', { id: cursorId });
       for (;;) {
@@ -85,11 +90,13 @@ export const telegramPoller = (ports: AccountPorts, accountId: string) =>
         if (updates.length === 0) continue;
         failPoint('ingress.received');
         const highest = Math.max(...updates.map(({ update_id: id }) => id));
-        const { rows } = await ports.store().call(
-          'journal.append',
-          { channel: 'telegram', account: accountId, updates: updates.map(toJournal), cursor: { id: cursorId, value: highest } },
-          fence,
-        );
+        const { rows } = await ports
+          .store()
+          .call(
+            'journal.append',
+            { channel: 'telegram', account: accountId, updates: updates.map(toJournal), cursor: { id: cursorId, value: highest } },
+            fence,
+          );
         failPoint('ingress.journalled');
         cursor = highest;
         ports.onInbound();
@@ -103,7 +110,8 @@ export const telegramPoller = (ports: AccountPorts, accountId: string) =>
   });
 
 function closedBy(error: unknown): Closed {
-  if (error instanceof Error && error.name === 'StoreError') return { type: 'link.closed', reason: 'lost', detail: 'the store did not answer' };
+  if (error instanceof Error && error.name === 'StoreError')
+    return { type: 'link.closed', reason: 'lost', detail: 'the store did not answer' };
   const failure = failureOf(error);
   if (failure.kind !== 'refused') return { type: 'link.closed', reason: 'lost', detail: failure.detail };
   const { status, description, retryAfterMs } = failure;

@@ -21,7 +21,12 @@ export function telegramSender(ports: AccountPorts, accountId: string): Sender {
       const { timeoutSeconds = 30 } = accountConfig(config, accountId);
       api ??= createApi(token, apiRootOf(config, accountId, ports.env), timeoutSeconds);
       try {
-        const message = await (await api).sendMessage(chatId(row.address.chat), textOf(row), optionsOf(row, accountConfig(config, accountId)), signal as never);
+        const message = await (await api).sendMessage(
+          chatId(row.address.chat),
+          textOf(row),
+          optionsOf(row, accountConfig(config, accountId)),
+          signal as never,
+        );
         return { kind: 'sent', platformId: String(message.message_id) };
       } catch (error) {
         return outcomeOf(failureOf(error));
@@ -40,7 +45,9 @@ function optionsOf(row: OutboxRow, { linkPreview, replyToMode }: ReturnType<type
   return {
     ...(isPlain(row) ? {} : { parse_mode: 'HTML' as const }),
     ...(thread === undefined || thread === generalTopic ? {} : { message_thread_id: Number(thread) }),
-    ...(replyTo === undefined || replyToMode === 'off' ? {} : { reply_parameters: { message_id: Number(replyTo), allow_sending_without_reply: true } }),
+    ...(replyTo === undefined || replyToMode === 'off'
+      ? {}
+      : { reply_parameters: { message_id: Number(replyTo), allow_sending_without_reply: true } }),
     ...(linkPreview === false ? { link_preview_options: { is_disabled: true } } : {}),
   };
 }

@@ -56,6 +56,15 @@ export function accountsOf(config: Config, env: Environment): AccountSettings[] 
     const isDuplicate = value !== undefined && seen.has(value);
     if (value !== undefined) seen.add(value);
     const problem = isDuplicate ? 'duplicate-token: another account uses the same bot token' : undefined;
-    return [{ channel: 'telegram', accountId, enabled: enabled && !isDuplicate, configured: value !== undefined, tokenSource: source, ...(problem ? { problem } : {}) }];
+    return [
+      {
+        channel: 'telegram',
+        accountId,
+        enabled: enabled && !isDuplicate,
+        configured: value !== undefined,
+        tokenSource: source,
+        ...(problem ? { problem } : {}),
+      },
+    ];
   });
 }

@@ -12,7 +12,8 @@ export function parseTarget(to: string): Target {
   const [, chat = '', thread] = /^(-?\d+|@?[A-Za-z][A-Za-z0-9_]*)(?::(?:topic:)?(\d+))?$/.exec(text) ?? [];
   if (chat === '') throw invalidRequest(`'${to.slice(0, 64)}' is no Telegram target: give a numeric chat id or @name`);
   const isNumeric = /^-?\d+$/.test(chat);
-  if (!isNumeric && !chat.startsWith('@') && chat.length < 5) throw invalidRequest(`'${chat}' is too short for a Telegram name: give @name or a numeric chat id`);
+  if (!isNumeric && !chat.startsWith('@') && chat.length < 5)
+    throw invalidRequest(`'${chat}' is too short for a Telegram name: give @name or a numeric chat id`);
   const resolved = isNumeric || chat.startsWith('@') ? chat : `@${chat}`;
   const kind = isGroup || resolved.startsWith('-') ? 'group' : 'dm';
   return { chat: resolved, kind, ...(thread === undefined ? {} : { thread }) };

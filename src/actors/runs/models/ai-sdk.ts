@@ -46,7 +46,9 @@ export function remoteModel(remote: RemoteModel): Model {
           model: languageModel(remote, factories),
           instructions: system,
           messages: toModelMessages(messages),
-          tools: Object.fromEntries(tools.map(({ name, description, parameters }) => [name, { description, inputSchema: ai.jsonSchema(parameters) }])),
+          tools: Object.fromEntries(
+            tools.map(({ name, description, parameters }) => [name, { description, inputSchema: ai.jsonSchema(parameters) }]),
+          ),
           maxRetries: 0,
           abortSignal: signal,
           // The wire of Anthropic demands it, and no other is worse for it.
@@ -65,8 +67,15 @@ export function remoteModel(remote: RemoteModel): Model {
     for await (const part of stream) {
       if (part.type === 'text-delta') yield { type: 'text', delta: part.text ?? '' };
       else if (part.type === 'reasoning-delta') yield { type: 'reasoning', delta: part.text ?? '' };
-      else if (part.type === 'tool-call') yield { type: 'toolCall', id: part.toolCallId ?? '', name: part.toolName ?? '', arguments: (part.input ?? {}) as Record<string, unknown> };
-      else if (part.type === 'finish-step') yield { type: 'usage', input: part.usage?.inputTokens ?? 0, output: part.usage?.outputTokens ?? 0 };
+      else if (part.type === 'tool-call')
+        yield {
+          type: 'toolCall',
+          id: part.toolCallId ?? '',
+          name: part.toolName ?? '',
+          arguments: (part.input ?? {}) as Record<string, unknown>,
+        };
+      else if (part.type === 'finish-step')
+        yield { type: 'usage', input: part.usage?.inputTokens ?? 0, output: part.usage?.outputTokens ?? 0 };
       else if (part.type === 'error') throw modelError(part.error, remote);
       else if (part.type === 'abort') throw new ModelError('other', 'aborted');
     }
@@ -86,20 +95,41 @@ interface StreamPart {
 
 function languageModel(remote: RemoteModel, { compatible, anthropic }: Omit<Libraries, 'ai'>): LanguageModel {
   const { baseUrl: baseURL, apiKey, name, provider } = remote;
-  if (remote.wire === 'anthropic') return anthropic.createAnthropic({ baseURL, apiKey: apiKey ?? 'none' })(name) as LanguageModel;
-  return compatible.createOpenAICompatible({ baseURL, name: provider, includeUsage: true, ...(apiKey === undefined ? {} : { apiKey }) })(name) as LanguageModel;
+  if (remote.wire === 'anthropic') return anthropic.createAnthropic({ baseURL, apiKey: apiKey ?? 'none' })(name);
+  return compatible.createOpenAICompatible({ baseURL, name: provider, includeUsage: true, ...(apiKey === undefined ? {} : { apiKey }) })(
+    name,
+  );
 }
 
-const failureByStatus: Readonly<Record<number, ModelFailure>> = { 401: 'auth', 403: 'auth', 402: 'billing', 408: 'timeout', 429: 'rate_limit', 503: 'rate_limit', 529: 'rate_limit' };
+const failureByStatus: Readonly<Record<number, ModelFailure>> = {
+  401: 'auth',
+  403: 'auth',
+  402: 'billing',
+  408: 'timeout',
+  429: 'rate_limit',
+  503: 'rate_limit',
+  529: 'rate_limit',
+};
 const networkCodes = new Set(['ETIMEDOUT', 'ECONNRESET', 'ECONNREFUSED', 'UND_ERR_SOCKET', 'UND_ERR_CONNECT_TIMEOUT']);
 
 /** Typed first, by text last; neither keys nor what was said enter the message. */
 function modelError(error: unknown, { ref }: RemoteModel): ModelError {
-  const { statusCode, responseHeaders, cause, message = '' } = error as { statusCode?: number; responseHeaders?: Record<string, string>; cause?: { code?: string }; message?: string };
+  const {
+    statusCode,
+    responseHeaders,
+    cause,
+    message = '',
+  } = error as { statusCode?: number; responseHeaders?: Record<string, string>; cause?: { code?: string }; message?: string };
   if (statusCode !== undefined) {
-    const failure = failureByStatus[statusCode] ?? (/context|too long|maximum.*tokens/i.test(message) ? 'context' : statusCode < 500 ? 'format' : 'other');
+    const failure =
+      failureByStatus[statusCode] ??
+      (/context|too long|maximum.*tokens/i.test(message) ? 'context' : statusCode < 500 ? 'format' : 'other');
     const seconds = Number(responseHeaders?.['retry-after']);
-    return new ModelError(failure, `${ref} answered ${statusCode} (${failure})`, Number.isFinite(seconds) ? { retryAfterMs: seconds * 1_000 } : {});
+    return new ModelError(
+      failure,
+      `${ref} answered ${statusCode} (${failure})`,
+      Number.isFinite(seconds) ? { retryAfterMs: seconds * 1_000 } : {},
+    );
   }
   const code = cause?.code ?? (error as { code?: string }).code;
   if (code !== undefined && networkCodes.has(code)) return new ModelError('timeout', `${ref} cannot be reached (${code})`);

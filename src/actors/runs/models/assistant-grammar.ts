@@ -3,7 +3,8 @@ import { calculate } from './calculate.ts';
 
 export type Intent = { kind: 'say'; text: string } | { kind: 'tool'; tool: string; arguments: Record<string, unknown> };
 
-const connectHint = 'To talk to a language model, set a key such as ANTHROPIC_API_KEY or OPENAI_API_KEY (or start a local server such as Ollama) and start the gateway again.';
+const connectHint =
+  'To talk to a language model, set a key such as ANTHROPIC_API_KEY or OPENAI_API_KEY (or start a local server such as Ollama) and start the gateway again.';
 
 const introduction = [
   'Hello! I am the built-in assistant of this gateway. I am not a language model: I understand a few fixed phrases, and what I do is real.',
@@ -31,10 +32,16 @@ const say = (text: string): Intent => ({ kind: 'say', text });
 const tool = (name: string, args: Record<string, unknown> = {}): Intent => ({ kind: 'tool', tool: name, arguments: args });
 
 const rules: readonly (readonly [pattern: RegExp, meaning: (rest: string) => Intent])[] = [
-  [/^(?:hi|hello|hey|good (?:morning|afternoon|evening)|help|\/help|\/start|who are you|what can you do)\b[\s!.?]*$/i, () => say(introduction)],
+  [
+    /^(?:hi|hello|hey|good (?:morning|afternoon|evening)|help|\/help|\/start|who are you|what can you do)\b[\s!.?]*$/i,
+    () => say(introduction),
+  ],
   [/^(?:ol[aá]|oi|bom dia|boa (?:tarde|noite)|ajuda|quem [eé]s tu)[\s!.?]*$/i, () => say(introductionPt)],
   [/^(?:run|execute|executa|corre)\s+([\s\S]+)$/i, (command) => tool('exec', { command: command.trim() })],
-  [/^(?:what do you remember|recall|o que (?:te )?lembras|o que sabes)(?:\s+(?:about|sobre|de)\s+([\s\S]+?))?[\s?.!]*$/i, (query) => tool('recall', { query: query.trim() })],
+  [
+    /^(?:what do you remember|recall|o que (?:te )?lembras|o que sabes)(?:\s+(?:about|sobre|de)\s+([\s\S]+?))?[\s?.!]*$/i,
+    (query) => tool('recall', { query: query.trim() }),
+  ],
   [/^(?:please\s+)?(?:remember|lembra(?:-te)?)(?:\s+(?:that|que|de))?\s+([\s\S]+)$/i, (text) => tool('remember', { text: text.trim() })],
   [/^(?:\/?status|channels|estado|canais)[\s?.!]*$/i, () => tool('status')],
   [/^(?:sessions|conversations|sess[oõ]es|conversas)[\s?.!]*$/i, () => tool('sessions')],

@@ -36,7 +36,8 @@ function answer({ messages, tools }: ModelStepInput): ModelPart[] {
   const asked = [...messages].reverse().find(({ role }) => role === 'user');
   const intent = understand(asked === undefined ? '' : textOf(asked));
   if (intent.kind === 'say') return say(intent.text);
-  if (!tools.some(({ name }) => name === intent.tool)) return say(`I would need the tool "${intent.tool}" for that, and it is not allowed here.`);
+  if (!tools.some(({ name }) => name === intent.tool))
+    return say(`I would need the tool "${intent.tool}" for that, and it is not allowed here.`);
   // The id is derived, not drawn: the same conversation gives the same call.
   return [{ type: 'toolCall', id: `call-${messages.length}`, name: intent.tool, arguments: intent.arguments }, ...usage(messages, '')];
 }
@@ -48,5 +49,9 @@ const wordGroups = (text: string): string[] => text.match(/(?:\S+\s*){1,6}/g) ??
 
 /** A rough count is better than none: four characters to a token. */
 const usage = (messages: readonly HistoryInput[], text: string): ModelPart[] => [
-  { type: 'usage', input: Math.ceil(messages.reduce((sum, message) => sum + textOf(message).length, 0) / 4), output: Math.ceil(text.length / 4) },
+  {
+    type: 'usage',
+    input: Math.ceil(messages.reduce((sum, message) => sum + textOf(message).length, 0) / 4),
+    output: Math.ceil(text.length / 4),
+  },
 ];

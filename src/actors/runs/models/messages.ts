@@ -22,7 +22,8 @@ export function toModelMessages(history: readonly HistoryInput[]): ModelMessage[
   const answered = new Set(history.filter(({ role }) => role === 'toolResult').map(({ toolCallId }) => toolCallId));
   for (const entry of history) {
     if (entry.role === 'user') addUser(messages, textOf(entry));
-    else if (entry.role === 'toolResult') addResult(messages, entry.toolCallId ?? '', entry.toolName ?? 'tool', textOf(entry), entry.isError === true);
+    else if (entry.role === 'toolResult')
+      addResult(messages, entry.toolCallId ?? '', entry.toolName ?? 'tool', textOf(entry), entry.isError === true);
     else {
       const calls = callsOf(entry);
       const text = textOf(entry);

@@ -15,7 +15,12 @@ const openai = (baseUrl: string, key: string, defaultModel: string): Provider =>
 const local = (port: number): Provider => ({ wire: 'openai', baseUrl: `http://127.0.0.1:${port}/v1`, keys: [], local: true });
 
 export const providers: Readonly<Record<string, Provider>> = {
-  anthropic: { wire: 'anthropic', baseUrl: 'https://api.anthropic.com/v1', keys: ['ANTHROPIC_API_KEY', 'ANTHROPIC_OAUTH_TOKEN'], defaultModel: 'claude-sonnet-4-5' },
+  anthropic: {
+    wire: 'anthropic',
+    baseUrl: 'https://api.anthropic.com/v1',
+    keys: ['ANTHROPIC_API_KEY', 'ANTHROPIC_OAUTH_TOKEN'],
+    defaultModel: 'claude-sonnet-4-5',
+  },
   openai: openai('https://api.openai.com/v1', 'OPENAI_API_KEY', 'gpt-5-mini'),
   google: openai('https://generativelanguage.googleapis.com/v1beta/openai', 'GEMINI_API_KEY', 'gemini-2.5-flash'),
   openrouter: openai('https://openrouter.ai/api/v1', 'OPENROUTER_API_KEY', 'openrouter/auto'),

@@ -43,7 +43,8 @@ export function refusalOf(command: string, { security, allowlist }: ToolPorts['e
   if (security === 'full') return undefined;
   if (security === 'deny') return 'Running commands is switched off (tools.exec.security is deny).';
   // With a list of programs, whatever could start another program or write somewhere is not in the list.
-  if (/[`$<>&;|\n\\()]/.test(command)) return 'Only plain commands may run here: no pipes, redirections, substitutions or chains (tools.exec.security is allowlist).';
+  if (/[`$<>&;|\n\\()]/.test(command))
+    return 'Only plain commands may run here: no pipes, redirections, substitutions or chains (tools.exec.security is allowlist).';
   const [program = ''] = command.trim().split(/\s+/);
   if ([...harmless, ...allowlist].includes(program)) return undefined;
   return `"${program.slice(0, 64)}" is not in the list of allowed programs. The operator can add it to tools.exec.allowlist.`;

@@ -25,7 +25,11 @@ export const createTools = (ports: ToolPorts): Tool[] => [
 
 const maxResultCharacters = 200_000;
 
-export async function runTool(tools: readonly Tool[], call: { name: string; arguments: Record<string, unknown> }, scope: ToolScope): Promise<ToolResult> {
+export async function runTool(
+  tools: readonly Tool[],
+  call: { name: string; arguments: Record<string, unknown> },
+  scope: ToolScope,
+): Promise<ToolResult> {
   const tool = tools.find(({ name }) => name === call.name);
   if (tool === undefined) return { text: `There is no tool called ${call.name.slice(0, 64)}.`, isError: true };
   const validate = validatorOf(`tool:${tool.name}`, tool.parameters);

@@ -8,7 +8,12 @@ export const noteTools = ({ store, now }: Pick<ToolPorts, 'store' | 'now'>): Too
   {
     name: 'remember',
     description: 'Keeps a note for this conversation.',
-    parameters: { type: 'object', properties: { text: { type: 'string', minLength: 1, maxLength: 4_000 } }, required: ['text'], additionalProperties: false },
+    parameters: {
+      type: 'object',
+      properties: { text: { type: 'string', minLength: 1, maxLength: 4_000 } },
+      required: ['text'],
+      additionalProperties: false,
+    },
     readOnly: false,
     async execute({ text }, { sessionKey }) {
       await store().call('notes.add', { sessionKey, text: String(text), now: now() });
@@ -22,7 +27,10 @@ export const noteTools = ({ store, now }: Pick<ToolPorts, 'store' | 'now'>): Too
     readOnly: true,
     async execute({ query }, { sessionKey }) {
       const { notes } = await store().call('notes.find', { sessionKey, query: String(query), limit: maxNotes });
-      return { text: notes.length === 0 ? 'I remember nothing about that.' : notes.map((note) => `- ${note.text}`).join('\n'), isError: false };
+      return {
+        text: notes.length === 0 ? 'I remember nothing about that.' : notes.map((note) => `- ${note.text}`).join('\n'),
+        isError: false,
+      };
     },
   },
 ];

@@ -14,7 +14,13 @@ const toRow = (row: Row): ConversationRow => ({
 });
 
 /** The conversation of a key, made when it is missing, with `entry` merged in. */
-export function touch(db: DatabaseSync, sessionKey: string, agentId: string, now: number, entry?: Record<string, unknown>): ConversationRow {
+export function touch(
+  db: DatabaseSync,
+  sessionKey: string,
+  agentId: string,
+  now: number,
+  entry?: Record<string, unknown>,
+): ConversationRow {
   const row = one(
     db,
     `INSERT INTO conversations (session_key, session_id, agent_id, created_at, updated_at, entry) VALUES (?, ?, ?, ?, ?, ?)
@@ -64,6 +70,8 @@ export function read(db: DatabaseSync, { sessionKey, limit }: VerbParams<'histor
   const { row } = get(db, { sessionKey });
   if (row === null) return { sessionId: null, rows: [] };
   const rows = all(db, 'SELECT seq, entry FROM history WHERE session_id = ? ORDER BY seq DESC LIMIT ?', row.sessionId, limit);
-  const history = rows.map((entry) => ({ ...(json(entry['entry']) as HistoryInput), sessionId: row.sessionId, seq: Number(entry['seq']) }) satisfies HistoryRow);
+  const history = rows.map(
+    (entry) => ({ ...(json(entry['entry']) as HistoryInput), sessionId: row.sessionId, seq: Number(entry['seq']) }) satisfies HistoryRow,
+  );
   return { sessionId: row.sessionId, rows: history.reverse() };
 }

@@ -1,7 +1,7 @@
 /** Runs from their acceptance to their final answer. */
 import type { DatabaseSync } from 'node:sqlite';
 import { type RunFinal, type RunRow, StoreError, type VerbParams } from '../contract.ts';
-import { all, defined, json, one, type Row, run } from '../sql.ts';
+import { all, defined, json, one, type Row } from '../sql.ts';
 import { appendHistory, touch } from './conversations.ts';
 import { mark as markJournal } from './journal.ts';
 import { insertOne } from './outbox.ts';
@@ -73,10 +73,18 @@ export function finish(db: DatabaseSync, params: VerbParams<'runs.finish'>) {
   if (known === undefined) throw new StoreError('not-found', `run ${runId} does not exist`);
   const before = toRow(known);
   if (before.final !== undefined) return { run: before, first: false, outbox: [] };
-  const row = one(db, 'UPDATE runs SET state = ?, ended_at = ?, final = ? WHERE run_id = ? RETURNING *', state, endedAt, JSON.stringify(final), runId);
+  const row = one(
+    db,
+    'UPDATE runs SET state = ?, ended_at = ?, final = ? WHERE run_id = ? RETURNING *',
+    state,
+    endedAt,
+    JSON.stringify(final),
+    runId,
+  );
   touch(db, before.sessionKey, before.agentId, endedAt, entry);
   appendHistory(db, before.sessionId, history);
-  if (before.journalIds) markJournal(db, { ids: before.journalIds, state: state === 'done' || state === 'aborted' ? 'handled' : 'failed', runId });
+  if (before.journalIds)
+    markJournal(db, { ids: before.journalIds, state: state === 'done' || state === 'aborted' ? 'handled' : 'failed', runId });
   return { run: toRow(row as Row), first: true, outbox: outbox.map((input) => insertOne(db, input, endedAt)) };
 }
 
