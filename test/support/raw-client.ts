@@ -43,8 +43,9 @@ const payloadChecks: Record<string, ReturnType<typeof checkOf>> = {
 function inspectFrame(frame: Frame, text: string): void {
   const note = (what: string, errors: unknown) => void violations.push(`${what}: ${JSON.stringify(errors)} in ${text.slice(0, 500)}`);
   const check = frameChecks[frame.type] as (typeof frameChecks)['res'] | undefined;
-  if (check === undefined) return note('unknown frame type', frame.type);
-  if (!check(frame)) note(frame.type, check.errors);
+  if (check === undefined) return note('unknown frame type', text.slice(0, 40));
+  const { type } = frame;
+  if (!check(frame)) note(type, check.errors);
   if (frame.payload?.type === 'hello-ok' && !helloCheck(frame.payload)) note('hello-ok', helloCheck.errors);
   const payloadCheck = frame.type === 'event' ? payloadChecks[frame.event ?? ''] : undefined;
   if (payloadCheck && !payloadCheck(frame.payload)) note(`event ${frame.event}`, payloadCheck.errors);
