@@ -2,10 +2,7 @@
  * The one file that sees everybody. Signal handlers come first: Node opens its debugger on a SIGUSR1 that nobody handles,
  * and a stop requested during the start must not be forgotten. Everything else is imported afterwards, when it is needed.
  */
-export interface SignalBox {
-  /** Signals that arrived before anybody listened are handed over first. */
-  listen(handler: (name: 'SIGTERM' | 'SIGINT' | 'SIGUSR1' | 'SIGHUP') => void): void;
-}
+import type { SignalBox } from './actors/signals.ts';
 
 /** Subcommands of `gateway` that only ask a running one; they keep the terminal's own Ctrl-C. */
 const askingSubcommands = new Set(['call', 'health', 'status', 'probe', 'discover', 'install', 'uninstall', 'start', 'stop', 'restart']);

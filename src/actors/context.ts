@@ -1,5 +1,5 @@
 /** Answers what a method may ask, out of the ports of the running gateway. */
-import type { Identity, MethodContext } from '../protocol/context.ts';
+import type { MethodContext } from '../protocol/context.ts';
 import { invalidRequest, unavailable } from '../protocol/errors.ts';
 import {
   agentOfSessionKey,
@@ -35,21 +35,13 @@ export interface ContextSource {
 const maxAttachmentBytes = 5_000_000;
 const historyBytes = 6 * 1024 * 1024;
 
-export function contextFor(source: ContextSource, { identity }: Connection): MethodContext {
-  if (identity === undefined) throw new Error('a connection without identity has no context');
-  return { ...sharedContext(source), identity: identity satisfies Identity };
-}
-
-const shared = new WeakMap<ContextSource, Omit<MethodContext, 'identity'>>();
-
 /** All members but the identity are the same for every connection, and are made once. */
-function sharedContext(source: ContextSource): Omit<MethodContext, 'identity'> {
-  let context = shared.get(source);
-  if (context === undefined) {
-    context = build(source);
-    shared.set(source, context);
-  }
-  return context;
+export function createContexts(source: ContextSource): (connection: Connection) => MethodContext {
+  const shared = build(source);
+  return ({ identity }) => {
+    if (identity === undefined) throw new Error('a connection without identity has no context');
+    return { ...shared, identity };
+  };
 }
 
 function build(source: ContextSource): Omit<MethodContext, 'identity'> {

@@ -7,17 +7,17 @@ import { type AnyActorRef, createActor } from 'xstate';
 import { root as rootMachine, restartExpectedMs, type RootEvent, type RootOutput } from '../machines/root.ts';
 import type { GatewayOptions } from '../protocol/config/options.ts';
 import { FatalError } from '../protocol/errors.ts';
-import type { SignalBox } from '../main.ts';
 import { catchStrayFaults } from './faults.ts';
 import { limits } from '../protocol/limits.ts';
 import { fromIo } from './io.ts';
 import { listenerActor, type ListenerPort } from './hub/listener.ts';
-import { createRecorder } from './inspector/recorder.ts';
+import { createRecorder, stateOf } from './inspector/recorder.ts';
 import { acquireLock } from './lock.ts';
 import { createLog, type Level, type Log } from './log.ts';
 import { Ports } from './ports.ts';
 import { keepSecret } from './redact.ts';
-import { coolStore, warmStore } from './store/store-actor.ts';
+import { warmThread } from './store/store-actor.ts';
+import type { SignalBox } from './signals.ts';
 import type { PortTable } from './table.ts';
 import { buildTree, type Gateway } from './tree.ts';
 import { version } from './version.ts';
@@ -34,7 +34,7 @@ export async function startGateway(options: GatewayOptions, signals: SignalBox):
   let generation = 0;
   const log = openLog(options, () => generation);
   // The worker takes as long to start as everything else together: it starts first, beside it.
-  warmStore(options.stateDir);
+  const warm = warmThread(options.stateDir);
 
   const shutdownMs = numberFrom(env['OPENCLAW_SHUTDOWN_TIMEOUT_MS'], 1_000, 60_000) ?? config.gateway.shutdownMs;
   const drainMs = numberFrom(env['OPENCLAW_RESTART_DRAIN_MS'], 0, 600_000) ?? config.gateway.drainMs;
@@ -48,6 +48,7 @@ export async function startGateway(options: GatewayOptions, signals: SignalBox):
     ports: new Ports<PortTable>(),
     env: clock,
     recorder,
+    warm,
     log,
     startedAt,
     restarts,
@@ -128,7 +129,7 @@ export async function startGateway(options: GatewayOptions, signals: SignalBox):
     root.start();
   });
   releaseFaults();
-  coolStore();
+  warm.cool();
   if (output.failure) {
     const { code, message, fix } = output.failure;
     log.fatal({ code, fix }, message);
@@ -196,13 +197,6 @@ function watchPhases(
       }, shutdownMs + hardLimitGraceMs).unref();
     }
   });
-}
-
-export function stateOf(actor: { getSnapshot(): unknown }): string {
-  const { value } = actor.getSnapshot() as { value: unknown };
-  if (typeof value === 'string') return value;
-  const [name, inner] = Object.entries(value as Record<string, unknown>)[0] ?? [''];
-  return typeof inner === 'string' ? `${name}.${inner}` : name;
 }
 
 function handshakeMs(env: Record<string, string | undefined>): number {

@@ -12,14 +12,14 @@ import { supervisor } from '../machines/supervisor.ts';
 import type { Config, GatewayOptions } from '../protocol/config/options.ts';
 import { createChannelDesk } from './channels/desk.ts';
 import { outboxSpec } from './channels/outbox.ts';
-import { contextFor, type ContextSource } from './context.ts';
+import { type ContextSource, createContexts } from './context.ts';
 import { createHealth } from './health.ts';
 import { healthTicker } from './health-ticker.ts';
 import { hubSpec } from './hub/hub.ts';
 import { coalesce } from './hub/coalesce.ts';
 import type { ListenerPort } from './hub/listener.ts';
 import { createInbound } from './inbound.ts';
-import type { Recorder } from './inspector/recorder.ts';
+import { type Recorder, stateOf } from './inspector/recorder.ts';
 import { treeOf } from './inspector/tree.ts';
 import type { Log } from './log.ts';
 import { tailLog } from './log-tail.ts';
@@ -29,10 +29,9 @@ import { rereadConfig } from './config/reread.ts';
 import { conversationsSpec } from './runs/desk.ts';
 import { createModelDesk } from './runs/model-desk.ts';
 import { createStatus } from './status.ts';
-import { storeActor } from './store/store-actor.ts';
+import { storeActor, type WarmThread } from './store/store-actor.ts';
 import type { PortTable } from './table.ts';
 import { version } from './version.ts';
-import { stateOf } from './gateway.ts';
 import { configSnapshot } from './config/snapshot.ts';
 import { join } from 'node:path';
 import { hostname } from 'node:os';
@@ -46,6 +45,8 @@ export interface Gateway {
   ports: Ports<PortTable>;
   env: Env;
   recorder: Recorder;
+  /** The store's thread of the first generation, started early. */
+  warm: WarmThread;
   log: Log;
   startedAt: number;
   /** Moments of the soft restarts so far. */
@@ -168,7 +169,7 @@ export function buildTree(gateway: Gateway): TreeTable {
       children: [
         row({
           id: 'store',
-          logic: storeActor({ register: (port) => ports.offer('store', port) }),
+          logic: storeActor({ register: (port) => ports.offer('store', port), warm: gateway.warm }),
           input: { stateDir: options.stateDir },
           restart: 'permanent',
           shutdownMs: 500,
@@ -209,7 +210,7 @@ export function buildTree(gateway: Gateway): TreeTable {
             maxPayload: gateway.config().gateway.maxPayload,
             maxBufferedBytes: gateway.config().gateway.maxBufferedBytes,
             verbose: options.verbose || ['debug', 'trace'].includes(gateway.config().logging.level),
-            contextFor: (connection) => contextFor(source, connection),
+            contextFor: createContexts(source),
             health: () => ({ payload: health.current(), version: health.version }),
             refreshHealth: () => refresh(),
             about: { version, host: hostname(), configPath: options.configPath, stateDir: options.stateDir, startedAt: gateway.startedAt },

@@ -107,5 +107,8 @@ export function stateText(value: unknown): string {
     .join('|');
 }
 
+/** Present state of a machine, as text. */
+export const stateOf = (actor: { getSnapshot(): unknown }): string => stateText((actor.getSnapshot() as { value: unknown }).value);
+
 /** The class always; the words only as far as an error of our own or of the platform goes. */
 const messageOf = (error: unknown) => (error instanceof Error ? `${error.name}: ${error.message}` : typeof error).slice(0, 200);

@@ -12,45 +12,42 @@ import type { VerbCall, WorkerReport, WorkerRequest } from './worker.ts';
 /** More than this means that the disk does not keep up; remembering more would only end in no memory. */
 const maxPending = 10_000;
 
-interface Warm {
-  stateDir: string;
-  worker: Worker;
-}
-
-let warm: Warm | undefined;
-
 /** In a release bundle the worker is a file of its own beside the bundle. */
 const workerUrl = () => new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './store-worker.mjs', import.meta.url);
 
 const startWorker = (stateDir: string) => new Worker(workerUrl(), { workerData: { stateDir }, name: 'store' });
 
-/** Starts the thread ahead of its actor: it takes as long as the rest of the start and can run beside it. */
-export function warmStore(stateDir: string): void {
-  const worker = startWorker(stateDir);
+/** A thread that was started ahead of its actor: it takes as long as the rest of the start and can run beside it. */
+export interface WarmThread {
+  /** The thread, once; afterwards there is none. */
+  take(): Worker | undefined;
+  /** Ends it when no actor took it over. */
+  cool(): void;
+}
+
+export function warmThread(stateDir: string): WarmThread {
+  let worker: Worker | undefined = startWorker(stateDir);
   // Nobody is there to take an error yet; a thread that is dead when it is adopted says nothing and counts as a slow start.
   worker.on('error', () => {});
   worker.unref();
-  warm = { stateDir, worker };
+  return {
+    take() {
+      const taken = worker;
+      worker = undefined;
+      taken?.removeAllListeners();
+      taken?.ref();
+      return taken;
+    },
+    cool() {
+      void worker?.terminate();
+      worker = undefined;
+    },
+  };
 }
 
-/** Ends a thread that no actor took over. */
-export function coolStore(): void {
-  void warm?.worker.terminate();
-  warm = undefined;
-}
-
-function takeWarm(stateDir: string): Worker {
-  if (warm?.stateDir !== stateDir) return startWorker(stateDir);
-  const { worker } = warm;
-  warm = undefined;
-  worker.removeAllListeners();
-  worker.ref();
-  return worker;
-}
-
-export const storeActor = (options: { register(port: StorePort): () => void }) =>
+export const storeActor = (options: { register(port: StorePort): () => void; warm?: WarmThread }) =>
   fromIo<{ stateDir: string }>(({ input, guard, report, receive }) => {
-    const worker = takeWarm(input.stateDir);
+    const worker = options.warm?.take() ?? startWorker(input.stateDir);
     const pending = new Map<number, { resolve(result: unknown): void; reject(error: StoreError): void }>();
     let batch: VerbCall[] = [];
     let nextId = 1;
