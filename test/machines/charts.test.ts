@@ -9,7 +9,9 @@ const folder = join(dirname(fileURLToPath(import.meta.url)), '../../src/machines
 
 // A target that does not exist is thrown only when the chart is made, so every one of them has to be made.
 const modules = await Promise.all(
-  readdirSync(folder).map(async (name) => Object.entries((await import(pathToFileURL(join(folder, name)).href)) as Record<string, unknown>)),
+  readdirSync(folder).map(async (name) =>
+    Object.entries((await import(pathToFileURL(join(folder, name)).href)) as Record<string, unknown>),
+  ),
 );
 const charts = modules.flat().filter((entry): entry is [string, AnyStateMachine] => entry[1] instanceof StateMachine);
 

@@ -1,6 +1,13 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { type ClientOptions, connect, ConnectionError, type GatewayClient, reconnectDelay, RequestError } from '../../src/protocol/client.ts';
+import {
+  type ClientOptions,
+  connect,
+  ConnectionError,
+  type GatewayClient,
+  reconnectDelay,
+  RequestError,
+} from '../../src/protocol/client.ts';
 import { EventBuffer } from '../../src/protocol/client-events.ts';
 import type { EventFrame } from '../../src/protocol/frames.ts';
 import { type Gateway, startGateway, token } from '../support/gateway.ts';
@@ -101,7 +108,9 @@ it('comes back after a restart, and marks the hole in the events', async () => {
 });
 
 it('waits longer with each attempt, spread, and never more than half a minute by much', () => {
-  expect([0, 1, 2, 3, 4, 5, 60].map((attempt) => reconnectDelay(attempt, () => 0.5))).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
+  expect([0, 1, 2, 3, 4, 5, 60].map((attempt) => reconnectDelay(attempt, () => 0.5))).toEqual([
+    1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000,
+  ]);
   expect(reconnectDelay(0, () => 0)).toBe(800);
   expect(reconnectDelay(60, () => 1)).toBeCloseTo(36_000);
 });
