@@ -1,33 +1,31 @@
 #!/usr/bin/env node
-// Finds a Node that is new enough, switches its compile cache on, and hands over. Plain old JavaScript, so that an old
-// Node can read it and say what is wrong. The cache has to be on before anything else is imported.
-import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import module from 'node:module';
-import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
-
-const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+// Finds a Node that is new enough, switches its compile cache on, and hands over. Plain old JavaScript without a static
+// import: an old Node has to read it to say what is wrong, a new one would load modules before the cache is on.
 const major = Number(process.versions.node.split('.')[0]);
 
 if (major >= 24) {
-  const state = process.env.OPENCLAW_STATE_DIR || join(process.env.HOME || homedir(), '.openclaw');
+  // Taken as objects: an import would make every member of these modules, and each command would wait for it.
+  const { enableCompileCache } = process.getBuiltinModule('node:module');
+  const { existsSync } = process.getBuiltinModule('node:fs');
+  const home = process.env.HOME || process.getBuiltinModule('node:os').homedir();
   try {
-    module.enableCompileCache(process.env.OPENCLAW_COMPILE_CACHE || join(state, 'cache', 'code'));
+    enableCompileCache(process.env.OPENCLAW_COMPILE_CACHE || `${process.env.OPENCLAW_STATE_DIR || `${home}/.openclaw`}/cache/code`);
   } catch {
     // Without a cache everything works, only slower.
   }
-  const source = join(root, 'src', 'main.ts');
-  const bundle = join(root, 'dist', 'openclaw.mjs');
-  const entry = existsSync(source) && process.env.OPENCLAW_USE_DIST !== '1' ? source : bundle;
-  await import(pathToFileURL(entry).href);
+  const source = new URL('../src/main.ts', import.meta.url);
+  const isSource = process.env.OPENCLAW_USE_DIST !== '1' && existsSync(source);
+  await import(isSource ? source.href : new URL('../dist/openclaw.mjs', import.meta.url).href);
 } else {
-  const own = join(root, 'node_modules', '.bin', 'node');
+  const [{ spawn }, { existsSync }, { fileURLToPath }] = await Promise.all([
+    import('node:child_process'),
+    import('node:fs'),
+    import('node:url'),
+  ]);
+  const own = fileURLToPath(new URL('../node_modules/.bin/node', import.meta.url));
   if (!existsSync(own)) {
-    console.error(
-      `error: openclaw needs Node 24.11 or newer, this is ${process.version}\n  fix         install a newer Node, or run: npm ci`,
-    );
+    console.error(`error: openclaw needs Node 24.11 or newer, this is ${process.version}`);
+    console.error('  fix         install a newer Node; in a checkout of the project: npm ci');
     process.exit(78);
   }
   const child = spawn(own, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' });

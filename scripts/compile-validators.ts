@@ -33,11 +33,13 @@ export function namedSchemas(): Map<string, object> {
   ]);
 }
 
-export async function standaloneValidators(): Promise<string> {
+/** @param belongs whether a validator is part of this bundle. */
+export async function standaloneValidators(belongs: (name: string) => boolean): Promise<string> {
   const ajv = new Ajv({ ...ajvOptions, code: { source: true, esm: true, lines: false } });
   const names: Record<string, string> = {};
   const rows: string[] = [];
   for (const [name, schema] of namedSchemas()) {
+    if (!belongs(name)) continue;
     const id = `v${rows.length}`;
     // A copy: AJV knows schemas by identity, and some are used under two names.
     ajv.addSchema(JSON.parse(JSON.stringify(schema)) as object, id);

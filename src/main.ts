@@ -41,12 +41,14 @@ function installSignals(): SignalBox {
 
 const args = process.argv.slice(2);
 const signals = isGatewayRun(args) ? installSignals() : undefined;
+// Beside everything that follows; what comes out of a wrong flag is an exit, which ends it too.
+const warm = signals && (await import('./actors/store/thread.ts')).warmThread();
 
 const { runCli } = await import('./cli/main.ts');
 const code = await runCli(args, {
   startGateway: async (options) => {
     const { startGateway } = await import('./actors/gateway.ts');
-    return startGateway(options, signals ?? installSignals());
+    return startGateway(options, signals ?? installSignals(), warm);
   },
 });
 // A gateway that has stopped leaves nothing to wait for; what still holds the loop is a leak and must not hold the exit.

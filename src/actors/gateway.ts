@@ -16,7 +16,7 @@ import { acquireLock } from './lock.ts';
 import { createLog, type Level, type Log } from './log.ts';
 import { Ports } from './ports.ts';
 import { keepSecret } from './redact.ts';
-import { warmThread } from './store/store-actor.ts';
+import { type WarmThread, warmThread } from './store/thread.ts';
 import type { SignalBox } from './signals.ts';
 import type { PortTable } from './table.ts';
 import { buildTree, type Gateway } from './tree.ts';
@@ -25,7 +25,8 @@ import { version } from './version.ts';
 /** A blocked event loop cannot hold the process: this much past the budget a plain timer ends it. */
 const hardLimitGraceMs = 500;
 
-export async function startGateway(options: GatewayOptions, signals: SignalBox): Promise<number> {
+/** @param warm the store's thread, when somebody has started it already. */
+export async function startGateway(options: GatewayOptions, signals: SignalBox, warm: WarmThread = warmThread()): Promise<number> {
   const { env, config } = options;
   for (const secret of [options.auth.token, options.auth.password]) keepSecret(secret);
   const startedAt = Date.now() - performance.now();
@@ -33,8 +34,6 @@ export async function startGateway(options: GatewayOptions, signals: SignalBox):
   const recorder = createRecorder({ now: clock.now });
   let generation = 0;
   const log = openLog(options, () => generation);
-  // The worker takes as long to start as everything else together: it starts first, beside it.
-  const warm = warmThread(options.stateDir);
 
   const shutdownMs = numberFrom(env['OPENCLAW_SHUTDOWN_TIMEOUT_MS'], 1_000, 60_000) ?? config.gateway.shutdownMs;
   const drainMs = numberFrom(env['OPENCLAW_RESTART_DRAIN_MS'], 0, 600_000) ?? config.gateway.drainMs;

@@ -3,55 +3,23 @@
  *   takes     gateway.drain: what was sent is finished, the file is closed
  *   reports   child.up · child.stopped; fails when the file cannot be opened or the thread dies
  */
-import { Worker } from 'node:worker_threads';
 import { FatalError } from '../../protocol/errors.ts';
 import { fromIo } from '../io.ts';
 import { StoreError, type StorePort, type VerbName } from './contract.ts';
+import { startThread, type WarmThread } from './thread.ts';
 import type { VerbCall, WorkerReport, WorkerRequest } from './worker.ts';
 
 /** More than this means that the disk does not keep up; remembering more would only end in no memory. */
 const maxPending = 10_000;
 
-/** In a release bundle the worker is a file of its own beside the bundle. */
-const workerUrl = () => new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './store-worker.mjs', import.meta.url);
-
-const startWorker = (stateDir: string) => new Worker(workerUrl(), { workerData: { stateDir }, name: 'store' });
-
-/** A thread that was started ahead of its actor: it takes as long as the rest of the start and can run beside it. */
-export interface WarmThread {
-  /** The thread, once; afterwards there is none. */
-  take(): Worker | undefined;
-  /** Ends it when no actor took it over. */
-  cool(): void;
-}
-
-export function warmThread(stateDir: string): WarmThread {
-  let worker: Worker | undefined = startWorker(stateDir);
-  // Nobody is there to take an error yet; a thread that is dead when it is adopted says nothing and counts as a slow start.
-  worker.on('error', () => {});
-  worker.unref();
-  return {
-    take() {
-      const taken = worker;
-      worker = undefined;
-      taken?.removeAllListeners();
-      taken?.ref();
-      return taken;
-    },
-    cool() {
-      void worker?.terminate();
-      worker = undefined;
-    },
-  };
-}
-
 export const storeActor = (options: { register(port: StorePort): () => void; warm?: WarmThread }) =>
   fromIo<{ stateDir: string }>(({ input, guard, report, receive }) => {
-    const worker = options.warm?.take() ?? startWorker(input.stateDir);
+    const worker = options.warm?.take() ?? startThread();
     const pending = new Map<number, { resolve(result: unknown): void; reject(error: StoreError): void }>();
     let batch: VerbCall[] = [];
     let nextId = 1;
     let isClosed = false;
+    let hasClosed = false;
     let release: (() => void) | undefined;
 
     const post = (request: WorkerRequest) => worker.postMessage(request);
@@ -97,8 +65,10 @@ export const storeActor = (options: { register(port: StorePort): () => void; war
           `the store cannot be opened: ${message.message}`,
           'check that the state directory is writable, has space, and was not written by a newer release',
         );
-      } else if (message.type === 'closed') report({ type: 'child.stopped' });
-      else {
+      } else if (message.type === 'closed') {
+        hasClosed = true;
+        report({ type: 'child.stopped' });
+      } else {
         for (const { id, result, error } of message.answers) {
           const waiter = pending.get(id);
           pending.delete(id);
@@ -126,10 +96,11 @@ export const storeActor = (options: { register(port: StorePort): () => void; war
       release = undefined;
       post({ type: 'close' });
     });
-    post({ type: 'open' });
+    post({ type: 'open', stateDir: input.stateDir });
 
     return () => {
       close(new StoreError('closed', 'the store was stopped'));
-      void worker.terminate();
+      if (hasClosed && options.warm) options.warm.give(worker);
+      else void worker.terminate();
     };
   });

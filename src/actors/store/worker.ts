@@ -5,7 +5,7 @@
 import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { failPoint } from '../fail-points.ts';
 import { StoreError, type StoreErrorCode, type VerbName } from './contract.ts';
 import { applySchema } from './schema.ts';
@@ -19,7 +19,7 @@ export interface VerbCall {
   fence?: { owner: string; epoch: number };
 }
 
-export type WorkerRequest = { type: 'open' } | { type: 'calls'; calls: VerbCall[] } | { type: 'close' };
+export type WorkerRequest = { type: 'open'; stateDir: string } | { type: 'calls'; calls: VerbCall[] } | { type: 'close' };
 
 export interface VerbAnswer {
   id: number;
@@ -38,10 +38,9 @@ const maxGroup = 64;
 
 const port = parentPort;
 if (port === null) throw new Error('the store worker runs in a worker thread only');
-const { stateDir } = workerData as { stateDir: string };
 const say = (report: WorkerReport) => port.postMessage(report);
 
-function open(): DatabaseSync {
+function open(stateDir: string): DatabaseSync {
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
   const path = join(stateDir, 'gateway.db');
   const db = new DatabaseSync(path, { timeout: 3_000 });
@@ -91,9 +90,9 @@ function commitGroup(db: DatabaseSync, group: VerbCall[]): VerbAnswer[] {
 let db: DatabaseSync | undefined;
 
 /** The thread may be started ahead of the instance lock; the file is touched only when somebody who holds it says so. */
-function begin(): void {
+function begin(stateDir: string): void {
   try {
-    db = open();
+    db = open(stateDir);
     say({ type: 'opened' });
   } catch (error) {
     const { code = '', message } = error as NodeJS.ErrnoException;
@@ -104,15 +103,15 @@ function begin(): void {
 function end(): void {
   db?.exec('PRAGMA wal_checkpoint(TRUNCATE)');
   db?.close();
+  db = undefined;
   say({ type: 'closed' });
-  port?.close();
 }
 
 port.on('message', (first: WorkerRequest) => {
   let waiting: VerbCall[] = [];
   let isClosing = false;
   for (let request: WorkerRequest | undefined = first; request !== undefined; ) {
-    if (request.type === 'open') begin();
+    if (request.type === 'open') begin(request.stateDir);
     else if (request.type === 'close') isClosing = true;
     else waiting.push(...request.calls);
     if (isClosing || waiting.length >= maxGroup) break;

@@ -46,12 +46,41 @@ async function firstLocal(servers: [id: string, baseUrl: string][]): Promise<str
   return answers.find((ref) => ref !== undefined);
 }
 
+interface Listing {
+  data?: { id: string; context_length?: number; max_model_len?: number }[];
+}
+
 async function firstModel(baseUrl: string, signal: AbortSignal): Promise<string | undefined> {
-  const response = await fetch(`${baseUrl}/models`, { signal });
-  if (!response.ok) return undefined;
-  const { data = [] } = (await response.json()) as { data?: { id: string; context_length?: number; max_model_len?: number }[] };
+  const { data = [] } = (await getJson(new URL(`${baseUrl}/models`), signal)) as Listing;
   const size = (model: (typeof data)[number]) => model.context_length ?? model.max_model_len ?? 0;
   // An embedding model answers nobody.
   const chat = data.filter(({ id }) => !/embed|rerank|whisper/i.test(id)).sort((a, b) => size(b) - size(a));
   return chat[0]?.id;
+}
+
+/** Largest list anybody needs to read. */
+const maxBytes = 1024 * 1024;
+
+/** Not `fetch`: loading it takes longer than all four questions, in the middle of the start. */
+function getJson(url: URL, signal: AbortSignal): Promise<unknown> {
+  const { get } = process.getBuiltinModule(url.protocol === 'https:' ? 'node:https' : 'node:http');
+  return new Promise((resolve, reject) => {
+    const request = get(url, { signal, agent: false }, (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (piece: string) => {
+        text += piece;
+        if (text.length > maxBytes) request.destroy(new Error('the list is too long'));
+      });
+      response.once('error', reject);
+      response.once('end', () => {
+        try {
+          resolve(response.statusCode === 200 ? JSON.parse(text) : {});
+        } catch (error) {
+          reject(error as Error);
+        }
+      });
+    });
+    request.once('error', reject);
+  });
 }
