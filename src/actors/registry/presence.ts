@@ -144,7 +144,9 @@ function beaconOf(params: Record<string, unknown> & { text: string }) {
     if (items.length > 0) beacon[name] = items;
   }
   const seconds = params['lastInputSeconds'];
-  if (typeof seconds === 'number' && Number.isFinite(seconds) && seconds >= 0) beacon.lastInputSeconds = Math.round(seconds);
+  const whole = typeof seconds === 'number' && seconds >= 0 ? Math.round(seconds) : undefined;
+  // Apps decode it as an integer: what does not fit into one makes them reject everything around it.
+  if (Number.isSafeInteger(whole)) beacon.lastInputSeconds = whole as number;
   return beacon;
 }
 
@@ -165,7 +167,7 @@ function parsed(text: string): Omit<PresenceEntry, 'ts'> {
     if (app) found.version = app;
     if (mode) found.mode = mode;
     if (reason) found.reason = reason;
-    if (seconds) found.lastInputSeconds = Number(seconds);
+    if (seconds && Number.isSafeInteger(Number(seconds))) found.lastInputSeconds = Number(seconds);
   }
   return found;
 }
