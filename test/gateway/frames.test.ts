@@ -11,7 +11,7 @@ let admin: RawClient;
 beforeAll(async () => {
   const home = temporaryHome();
   const script = join(home, 'script.json');
-  await writeFile(script, JSON.stringify({ '*': [{ text: 'a ' }, { text: 'short ' }, { text: 'answer' }] }));
+  await writeFile(script, JSON.stringify({ hang: [{ hang: true }], '*': [{ text: 'a ' }, { text: 'short ' }, { text: 'answer' }] }));
   gateway = await startGateway({
     home,
     config: {
@@ -51,12 +51,13 @@ it('C-058 health takes the timeout that the macOS app sends', async () => {
 });
 
 it('C-059 a fast answer does not wait for a slow one, and each carries its own id', async () => {
-  admin.send({ type: 'req', id: 'slow', method: 'agent.wait', params: { runId: 'never-started', timeoutMs: 300 } });
+  await admin.call('chat.send', { sessionKey: 'hanging', message: 'hang', idempotencyKey: 'hanging' });
+  admin.send({ type: 'req', id: 'slow', method: 'agent.wait', params: { runId: 'hanging', timeoutMs: 300 } });
   admin.send({ type: 'req', id: 'fast', method: 'health' });
-  await admin.response('slow');
+  expect((await admin.response('slow')).payload).toMatchObject({ runId: 'hanging', status: 'timeout' });
   const order = admin.frames.filter(({ id }) => id === 'slow' || id === 'fast').map(({ id }) => id);
   expect(order).toEqual(['fast', 'slow']);
-  expect((await admin.response('slow')).payload.status).toBe('timeout');
+  await admin.call('chat.abort', { sessionKey: 'hanging' });
   expect((await admin.response('fast')).payload.ok).toBe(true);
 });
 

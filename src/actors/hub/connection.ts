@@ -16,8 +16,8 @@ export class Connection {
   readonly openedAt: number;
   /** Set when the handshake succeeded. */
   identity: Identity | undefined;
-  /** Key of this connection's presence entry, when it has one. */
-  presenceKey: string | undefined;
+  /** Whether it is in the presence list: command lines are not. */
+  isListed = false;
   /** False between a ping and its pong. */
   answered = true;
   requests = 0;

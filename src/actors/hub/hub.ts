@@ -109,7 +109,8 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
     welcome(connection, params, scopes) {
       ports.listener().known(connection);
       if (connection.identity?.mode === 'cli') return;
-      connection.presenceKey = ports.presence.connect({
+      connection.isListed = true;
+      ports.presence.connect({
         connId: connection.connId,
         params,
         role: connection.identity?.role ?? 'operator',
@@ -136,7 +137,7 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
     },
     admit: (connection) => void connections.set(connection.connId, connection),
     announce(connection) {
-      if (connection.presenceKey !== undefined) presenceChanged();
+      if (connection.isListed) presenceChanged();
       ports.refreshHealth();
       if (ports.verbose) {
         ports.log.debug(
@@ -176,8 +177,8 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
   function leave(connection: Connection) {
     sessions.delete(connection.connId);
     const wasOpen = connections.delete(connection.connId);
-    if (connection.presenceKey !== undefined) {
-      ports.presence.disconnect(connection.presenceKey, connection.connId);
+    if (connection.isListed) {
+      ports.presence.disconnect(connection.connId);
       presenceChanged();
     }
     if (ports.verbose && wasOpen) ports.log.debug({ connId: short(connection), requests: connection.requests }, 'connection closed');
