@@ -3,6 +3,7 @@ import { createServer, connect as connectTcp, type AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Gateway, startGateway, token } from '../support/gateway.ts';
 import { goodConnect, openRaw } from '../support/raw-client.ts';
+import { frame, openTcp, upgradeRequest } from '../support/raw-socket.ts';
 
 let gateway: Gateway;
 beforeAll(async () => {
@@ -47,11 +48,15 @@ describe('the challenge', () => {
   });
 
   it('C-003 need not be read before connecting', async () => {
-    const client = await gateway.raw();
-    // Nothing was awaited since the socket opened: the request leaves before any frame is looked at.
-    expect(client.frames).toEqual([]);
-    expect((await client.hello()).ok).toBe(true);
-    client.close();
+    const raw = await openTcp(gateway.port);
+    // Upgrade and request leave together, so nothing of the gateway can have been read in between.
+    const request = JSON.stringify({ type: 'req', id: 'early', method: 'connect', params: goodConnect() });
+    raw.send(Buffer.concat([Buffer.from(upgradeRequest(gateway.port)), frame(request)]));
+    await raw.until(() => raw.frames().length >= 2);
+    const [challenge, answer] = raw.frames().map(({ payload }) => JSON.parse(payload.toString()));
+    expect(challenge.event).toBe('connect.challenge');
+    expect(answer).toMatchObject({ type: 'res', id: 'early', ok: true, payload: { type: 'hello-ok' } });
+    raw.end();
   });
 });
 

@@ -91,7 +91,7 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
     onSlow(connection) {
       connections.delete(connection.connId);
       ports.log.warn({ connId: short(connection) }, 'slow consumer closed');
-      connection.close(1008, 'slow consumer');
+      connection.fellBehind();
     },
     ...(ports.verbose ? { onSent: (event, bytes) => ports.log.debug({ event, bytes, clients: connections.size }, 'event sent') } : {}),
   });
@@ -219,12 +219,8 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
     const onTick = guard(() => {
       broadcaster.send('tick', { ts: ports.env.now() });
       for (const connection of connections.values()) {
-        if (!connection.answered) {
-          connection.ws.terminate();
-          continue;
-        }
-        connection.answered = false;
-        connection.ws.ping();
+        if (connection.wasAlive()) connection.ws.ping();
+        else connection.ws.terminate();
       }
     });
 
@@ -262,8 +258,12 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
       withdraw();
       clearInterval(ticker);
       deadlines.stop();
+      for (const connection of [...sessions.values()]) {
+        connection.ws.terminate();
+        // Its close comes after this actor's end: the presence list would show it for ever.
+        leave(connection);
+      }
       presenceChanged.stop();
-      for (const connection of sessions.values()) connection.ws.terminate();
     };
   });
 
