@@ -115,7 +115,7 @@ export async function startGateway(options: GatewayOptions, signals: SignalBox):
     log.child('gateway').info({ signal: name }, 'signal received');
     root.send({ type: 'signal.received', name, at: clock.now() });
   });
-  watchPhases(root, log, startedAt, shutdownMs);
+  watchPhases(root, log, startedAt, shutdownMs, table.phaseBegan);
 
   const output = await new Promise<RootOutput>((resolve) => {
     root.subscribe({
@@ -174,6 +174,7 @@ function watchPhases(
   log: Log,
   startedAt: number,
   shutdownMs: number,
+  onRunning: () => void,
 ): void {
   let last = '';
   let readyOnce = 0;
@@ -183,6 +184,7 @@ function watchPhases(
     last = phase;
     if (phase === 'running') {
       readyOnce += 1;
+      onRunning();
       log.child('gateway').info({ ms: Math.round(Date.now() - startedAt) }, readyOnce === 1 ? 'ready' : 'ready again');
     } else if (phase !== 'preflight' && phase !== '') log.child('gateway').debug({ phase }, 'phase');
     if (phase === 'stopping') {

@@ -40,10 +40,18 @@ export function createHealth(source: HealthSource): Health {
   // Not before somebody asks: it looks at actors that are made after it.
   let document: Record<string, unknown> | undefined;
 
+  /** What was seen in another phase says nothing about this one: a restart that is over would look like one that lasts. */
+  const isOfThisPhase = () => document?.['phase'] === source.phase();
+
   function look() {
     computedAt = source.now();
     document = compute(source);
     return document;
+  }
+
+  function refresh() {
+    version += 1;
+    return look();
   }
 
   return {
@@ -53,12 +61,12 @@ export function createHealth(source: HealthSource): Health {
     get ageMs() {
       return source.now() - computedAt;
     },
-    current: () => document ?? look(),
-    refreshQuietly: () => compute(source),
-    refresh() {
-      version += 1;
-      return look();
+    current() {
+      if (document === undefined) return look();
+      return isOfThisPhase() ? document : refresh();
     },
+    refreshQuietly: () => compute(source),
+    refresh,
   };
 }
 

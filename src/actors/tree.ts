@@ -63,6 +63,8 @@ export interface TreeTable {
   edge(): SupervisorSpec;
   /** Reads the configuration again between two generations. */
   reread: AnyActorLogic;
+  /** Tells the clients how things are in the phase that has begun. */
+  phaseBegan(): void;
 }
 
 export function buildTree(gateway: Gateway): TreeTable {
@@ -111,9 +113,13 @@ export function buildTree(gateway: Gateway): TreeTable {
 
   /** Computes health anew and tells everybody; cheap when nobody is there, rarer when many are. */
   const refresh = coalesce(() => {
-    const document = health.refresh();
-    ports.find('hub')?.broadcast('health', document, { stateVersion: { presence: presence.version, health: health.version } });
+    health.refresh();
+    tellHealth();
   }, 100);
+  /** Coalesced by cost alone: whoever asks for a probe makes everybody hear of it. */
+  const tellHealth = coalesce(() => {
+    ports.find('hub')?.broadcast('health', health.current(), { stateVersion: { presence: presence.version, health: health.version } });
+  });
 
   const status = createStatus({ health, presence, now: env.now, config: gateway.config, recent: () => ports.find('runs')?.recent() });
   const source: ContextSource = {
@@ -133,7 +139,7 @@ export function buildTree(gateway: Gateway): TreeTable {
     health({ probe }) {
       if (probe || health.ageMs > 60_000) {
         health.refresh();
-        ports.find('hub')?.broadcast('health', health.current(), { stateVersion: { presence: presence.version, health: health.version } });
+        tellHealth();
       } else if (health.ageMs > 5_000) refresh();
       return health.current();
     },
@@ -161,6 +167,7 @@ export function buildTree(gateway: Gateway): TreeTable {
 
   return {
     reread: rereadConfig(gateway),
+    phaseBegan: () => refresh(),
     core: () => ({
       name: 'core',
       strategy: 'rest_for_one',

@@ -242,7 +242,13 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
         for (const { connId } of told) sessionOf(connId)?.send({ type: 'shutdown.announced' });
       }),
     );
-    const detach = ports.listener().attach({ take: guard(take) });
+    let detach: (() => void) | undefined;
+    // In a turn of its own: while the hub starts this actor it can add no shard, and who waits for us would be turned away.
+    const attaching = setImmediate(
+      guard(() => {
+        detach = ports.listener().attach({ take: guard(take) });
+      }),
+    );
 
     /** Events to a session go through its shard's children, by name: the session may have ended meanwhile. */
     function sessionOf(connId: string): AnyActorRef | undefined {
@@ -253,7 +259,8 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
 
     report({ type: 'child.up' });
     return () => {
-      detach();
+      clearImmediate(attaching);
+      detach?.();
       offShutdown();
       withdraw();
       clearInterval(ticker);
