@@ -48,6 +48,11 @@ export function createHealth(source: HealthSource): Health {
     return document;
   }
 
+  function refresh() {
+    version += 1;
+    return look();
+  }
+
   return {
     get version() {
       return version;
@@ -60,10 +65,7 @@ export function createHealth(source: HealthSource): Health {
       document = undefined;
     },
     refreshQuietly: () => compute(source),
-    refresh() {
-      version += 1;
-      return look();
-    },
+    refresh,
   };
 }
 

@@ -115,9 +115,13 @@ export function buildTree(gateway: Gateway): TreeTable {
 
   /** Computes health anew and tells everybody; cheap when nobody is there, rarer when many are. */
   const refresh = coalesce(() => {
-    const document = health.refresh();
-    ports.find('hub')?.broadcast('health', document, { stateVersion: { presence: presence.version, health: health.version } });
+    health.refresh();
+    tellHealth();
   }, 100);
+  /** Coalesced by cost alone: whoever asks for a probe makes everybody hear of it. */
+  const tellHealth = coalesce(() => {
+    ports.find('hub')?.broadcast('health', health.current(), { stateVersion: { presence: presence.version, health: health.version } });
+  });
 
   /** Whoever asks right now must not be told how things were; everybody else hears of it with the next refresh. */
   const changed = () => {
@@ -143,7 +147,7 @@ export function buildTree(gateway: Gateway): TreeTable {
     health({ probe }) {
       if (probe || health.ageMs > 60_000) {
         health.refresh();
-        ports.find('hub')?.broadcast('health', health.current(), { stateVersion: { presence: presence.version, health: health.version } });
+        tellHealth();
       } else if (health.ageMs > 5_000) refresh();
       return health.current();
     },

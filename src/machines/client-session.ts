@@ -37,6 +37,8 @@ export const clientSession = setup({
   },
   actions: {
     noteClose: assign({ close: ({ event }) => (event as { close: CloseWith }).close }),
+    /** A bug of ours: the client learns that it was not to blame. */
+    noteFault: assign({ close: { code: 1011, reason: 'internal error' } }),
     noteRestart: assign({ close: { code: 1012, reason: 'service restart' } }),
   },
 }).createMachine({
@@ -47,7 +49,12 @@ export const clientSession = setup({
   states: {
     /** The handshake actor owns the ten seconds: one ticker for all of them, not a timer each. */
     connecting: {
-      invoke: { id: 'handshake', src: 'handshake', input: ({ context }) => ({ connId: context.connId }) },
+      invoke: {
+        id: 'handshake',
+        src: 'handshake',
+        input: ({ context }) => ({ connId: context.connId }),
+        onError: { target: 'closing', actions: 'noteFault' },
+      },
       on: {
         'connect.granted': 'open',
         'connect.refused': { target: 'closing', actions: 'noteClose' },
@@ -57,7 +64,12 @@ export const clientSession = setup({
     open: {
       tags: 'open',
       // The pump owns the socket's `message` listener exactly as long as this state lasts.
-      invoke: { id: 'pump', src: 'requestPump', input: ({ context }) => ({ connId: context.connId }) },
+      invoke: {
+        id: 'pump',
+        src: 'requestPump',
+        input: ({ context }) => ({ connId: context.connId }),
+        onError: { target: 'closing', actions: 'noteFault' },
+      },
       on: {
         'pump.violated': { target: 'closing', actions: 'noteClose' },
         'shutdown.announced': 'leaving',
@@ -66,7 +78,12 @@ export const clientSession = setup({
     },
     /** `shutdown` was sent; answers that are still owed may go out, new requests are told to come back. */
     leaving: {
-      invoke: { id: 'refuse', src: 'refusePump', input: ({ context }) => ({ connId: context.connId }) },
+      invoke: {
+        id: 'refuse',
+        src: 'refusePump',
+        input: ({ context }) => ({ connId: context.connId }),
+        onError: { target: 'closing', actions: 'noteFault' },
+      },
       on: { 'gateway.drain': { target: 'closing', actions: 'noteRestart' } },
     },
     closing: {

@@ -36,6 +36,8 @@ export interface MethodRow<P extends TSchema = TSchema> {
   summary: string;
   params: P;
   errors: readonly ErrorCode[];
+  /** Its answer waits for something outside and costs nothing meanwhile, so a client may have many of them open. */
+  waits?: true;
   handle(call: { params: Static<P>; ctx: MethodContext }): unknown;
 }
 

@@ -23,12 +23,21 @@ export function validatorOf(name: string, schema: object): Validate {
   return validate;
 }
 
+/** Whoever makes more mistakes than this is told of the first ones: the text is for a person. */
+const maxProblems = 20;
+const maxNameChars = 64;
+
 /** `at /client: unexpected property 'x'; …`: duplicates removed, order kept (protocol 3.1). */
 export function describeErrors(errors: ErrorObject[] | null | undefined): string {
-  const texts = (errors ?? []).map(({ instancePath, keyword, params, message }) =>
-    keyword === 'additionalProperties'
-      ? `at ${instancePath || 'root'}: unexpected property '${(params as { additionalProperty: string }).additionalProperty}'`
-      : `${instancePath ? `at ${instancePath}: ` : ''}${message ?? 'invalid'}`,
-  );
-  return [...new Set(texts)].join('; ');
+  const problems = errors ?? [];
+  const texts = new Set(problems.slice(0, maxProblems).map(describeError));
+  if (problems.length > maxProblems) texts.add(`and ${problems.length - maxProblems} more`);
+  return [...texts].join('; ');
+}
+
+function describeError({ instancePath, keyword, params, message }: ErrorObject): string {
+  const where = instancePath.slice(0, maxNameChars);
+  if (keyword !== 'additionalProperties') return `${where ? `at ${where}: ` : ''}${message ?? 'invalid'}`;
+  const { additionalProperty } = params as { additionalProperty: string };
+  return `at ${where || 'root'}: unexpected property '${additionalProperty.slice(0, maxNameChars)}'`;
 }

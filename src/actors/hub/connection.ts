@@ -6,6 +6,9 @@ import type { ErrorPayload } from '../../protocol/errors.ts';
 import { closeReason } from '../../protocol/limits.ts';
 import type { Remote } from './remote.ts';
 
+/** Beyond this a client reads slower than it asks. */
+const behindBytes = 1024 * 1024;
+
 export class Connection {
   readonly connId: string;
   readonly ws: WebSocket;
@@ -16,11 +19,16 @@ export class Connection {
   readonly openedAt: number;
   /** Set when the handshake succeeded. */
   identity: Identity | undefined;
-  /** Key of this connection's presence entry, when it has one. */
-  presenceKey: string | undefined;
-  /** False between a ping and its pong. */
-  answered = true;
+  /** Whether it is in the presence list: command lines are not. */
+  isListed = false;
+  /** Called when it cannot be given what it must not miss; whoever serves it says what follows. */
+  fellBehind: () => void = () => this.ws.terminate();
   requests = 0;
+  /** Messages that were read and not served yet. */
+  readonly backlog: RawData[] = [];
+  /** What had gone over the wire at the last look. */
+  #seen = { read: -1, taken: 0, wasBehind: false };
+  #holds = 0;
 
   constructor(ws: WebSocket, socket: Socket, remote: Remote, ids: { connId: string; nonce: string; now: number }) {
     this.ws = ws;
@@ -29,11 +37,43 @@ export class Connection {
     this.connId = ids.connId;
     this.nonce = ids.nonce;
     this.openedAt = ids.now;
+    // The pong is on its way already. A peer that only pings and never reads would fill our memory with them.
+    ws.on('ping', () => {
+      if (this.isBehind) this.socket.once('drain', this.holdBack());
+    });
   }
 
   /** Bytes accepted for this client that the kernel has not taken yet. */
   get buffered(): number {
     return this.socket.writableLength;
+  }
+
+  get isBehind(): boolean {
+    return this.buffered > behindBytes;
+  }
+
+  /** Stops reading until the returned function is called. Several may want it at the same time. */
+  holdBack(): () => void {
+    let isHeld = true;
+    this.#holds += 1;
+    this.ws.pause();
+    return () => {
+      if (!isHeld) return;
+      isHeld = false;
+      this.#holds -= 1;
+      if (this.#holds === 0) this.ws.resume();
+    };
+  }
+
+  /**
+   * Whether the other end gave a sign of life since the last call: something was heard (the pong to our ping, or a part of a
+   * large frame that its pong has to wait behind), or the kernel, whose buffer had been full, could take more from us.
+   */
+  wasAlive(): boolean {
+    const { read, taken, wasBehind } = this.#seen;
+    const now = { read: this.socket.bytesRead, taken: this.socket.bytesWritten - this.buffered, wasBehind: this.buffered > 0 };
+    this.#seen = now;
+    return now.read > read || (wasBehind && now.taken > taken);
   }
 
   get isOpen(): boolean {
@@ -62,4 +102,14 @@ export class Connection {
 export function textOf(data: RawData): string {
   if (Buffer.isBuffer(data)) return data.toString('utf8');
   return Array.isArray(data) ? Buffer.concat(data).toString('utf8') : Buffer.from(data).toString('utf8');
+}
+
+/** Under which id a message can be answered, when it can. */
+export function requestIdOf(text: string): string | undefined {
+  try {
+    const { id } = (JSON.parse(text) ?? {}) as { id?: unknown };
+    return typeof id === 'string' && id !== '' ? id : undefined;
+  } catch {
+    return undefined;
+  }
 }

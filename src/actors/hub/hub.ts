@@ -91,7 +91,7 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
     onSlow(connection) {
       connections.delete(connection.connId);
       ports.log.warn({ connId: short(connection) }, 'slow consumer closed');
-      connection.close(1008, 'slow consumer');
+      connection.fellBehind();
     },
     ...(ports.verbose ? { onSent: (event, bytes) => ports.log.debug({ event, bytes, clients: connections.size }, 'event sent') } : {}),
   });
@@ -109,7 +109,8 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
     welcome(connection, params, scopes) {
       ports.listener().known(connection);
       if (connection.identity?.mode === 'cli') return;
-      connection.presenceKey = ports.presence.connect({
+      connection.isListed = true;
+      ports.presence.connect({
         connId: connection.connId,
         params,
         role: connection.identity?.role ?? 'operator',
@@ -136,7 +137,7 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
     },
     admit: (connection) => void connections.set(connection.connId, connection),
     announce(connection) {
-      if (connection.presenceKey !== undefined) presenceChanged();
+      if (connection.isListed) presenceChanged();
       ports.refreshHealth();
       if (ports.verbose) {
         ports.log.debug(
@@ -176,8 +177,8 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
   function leave(connection: Connection) {
     sessions.delete(connection.connId);
     const wasOpen = connections.delete(connection.connId);
-    if (connection.presenceKey !== undefined) {
-      ports.presence.disconnect(connection.presenceKey, connection.connId);
+    if (connection.isListed) {
+      ports.presence.disconnect(connection.connId);
       presenceChanged();
     }
     if (ports.verbose && wasOpen) ports.log.debug({ connId: short(connection), requests: connection.requests }, 'connection closed');
@@ -218,12 +219,8 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
     const onTick = guard(() => {
       broadcaster.send('tick', { ts: ports.env.now() });
       for (const connection of connections.values()) {
-        if (!connection.answered) {
-          connection.ws.terminate();
-          continue;
-        }
-        connection.answered = false;
-        connection.ws.ping();
+        if (connection.wasAlive()) connection.ws.ping();
+        else connection.ws.terminate();
       }
     });
 
@@ -245,7 +242,13 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
         for (const { connId } of told) sessionOf(connId)?.send({ type: 'shutdown.announced' });
       }),
     );
-    const detach = ports.listener().attach({ take: guard(take) });
+    let detach: (() => void) | undefined;
+    // In a turn of its own: while the hub starts this actor it can add no shard, and who waits for us would be turned away.
+    const attaching = setImmediate(
+      guard(() => {
+        detach = ports.listener().attach({ take: guard(take) });
+      }),
+    );
 
     /** Events to a session go through its shard's children, by name: the session may have ended meanwhile. */
     function sessionOf(connId: string): AnyActorRef | undefined {
@@ -256,13 +259,18 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
 
     report({ type: 'child.up' });
     return () => {
-      detach();
+      clearImmediate(attaching);
+      detach?.();
       offShutdown();
       withdraw();
       clearInterval(ticker);
       deadlines.stop();
+      for (const connection of [...sessions.values()]) {
+        connection.ws.terminate();
+        // Its close comes after this actor's end: the presence list would show it for ever.
+        leave(connection);
+      }
       presenceChanged.stop();
-      for (const connection of sessions.values()) connection.ws.terminate();
     };
   });
 

@@ -13,7 +13,7 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import { FatalError } from '../../protocol/errors.ts';
 import { limits } from '../../protocol/limits.ts';
 import { fromIo } from '../io.ts';
-import { Connection, textOf } from './connection.ts';
+import { Connection, requestIdOf, textOf } from './connection.ts';
 import { findPortOwner } from './port-owner.ts';
 import { isOriginAllowed, remoteOf } from './remote.ts';
 
@@ -61,7 +61,7 @@ export const listenerActor = (options: ListenerOptions) =>
     const servers: Server[] = [];
     const silent = new Set<Socket>();
     const strangers = new Map<string, Connection>();
-    const waiting = new Map<Connection, NodeJS.Timeout>();
+    const waiting = new Map<Connection, { timer: NodeJS.Timeout; goOn: () => void }>();
     const wss = new WebSocketServer({ noServer: true, maxPayload: options.maxPayload, perMessageDeflate: false, clientTracking: false });
     let taker: ConnectionTaker | undefined;
     let isClosing = false;
@@ -107,30 +107,31 @@ export const listenerActor = (options: ListenerOptions) =>
 
     /** Accepted while nothing can serve: the frames stay in the kernel until there is somebody to read them. */
     function hold(connection: Connection) {
-      connection.ws.pause();
+      const goOn = connection.holdBack();
       const timer = setTimeout(
         guard(() => turnAway(connection)),
         options.handshakeMs,
       );
-      waiting.set(connection, timer);
+      waiting.set(connection, { timer, goOn });
     }
 
     function turnAway(connection: Connection) {
-      stopWaiting(connection);
       connection.ws.once('message', (data) => {
-        const id = (JSON.parse(textOf(data)) as { id?: unknown }).id;
-        if (typeof id === 'string') {
+        const id = requestIdOf(textOf(data));
+        if (id !== undefined) {
           connection.refuse(id, { code: 'UNAVAILABLE', message: 'gateway restarting', retryable: true, retryAfterMs: 1_500 });
         }
         connection.close(1012, 'service restart');
       });
-      connection.ws.resume();
+      stopWaiting(connection);
       setTimeout(() => connection.ws.terminate(), 500).unref();
     }
 
     function stopWaiting(connection: Connection) {
-      clearTimeout(waiting.get(connection));
+      const { timer, goOn } = waiting.get(connection) ?? {};
+      clearTimeout(timer);
       waiting.delete(connection);
+      goOn?.();
     }
 
     function forget(connection: Connection) {
@@ -150,10 +151,8 @@ export const listenerActor = (options: ListenerOptions) =>
       attach(next) {
         taker = next;
         for (const connection of [...waiting.keys()]) {
+          if (connection.isOpen) next.take(connection);
           stopWaiting(connection);
-          if (!connection.isOpen) continue;
-          next.take(connection);
-          connection.ws.resume();
         }
         return () => {
           if (taker === next) taker = undefined;
@@ -225,7 +224,7 @@ export const listenerActor = (options: ListenerOptions) =>
     return () => {
       isClosing = true;
       release?.();
-      for (const [connection, timer] of waiting) {
+      for (const [connection, { timer }] of waiting) {
         clearTimeout(timer);
         connection.ws.terminate();
       }

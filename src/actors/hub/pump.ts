@@ -3,7 +3,6 @@
  * long as that state lasts: no machine event per request, and no frame has to ask in which state it arrived.
  *   reports  pump.violated · socket.closed
  */
-import type { RawData } from 'ws';
 import { authorize } from '../../protocol/access.ts';
 import { GatewayError, invalidRequest } from '../../protocol/errors.ts';
 import { requestFrame } from '../../protocol/frames.ts';
@@ -11,11 +10,9 @@ import { FailedWith, TwoStage } from '../../protocol/method.ts';
 import { methods } from '../../protocol/methods/index.ts';
 import { describeErrors, validatorOf } from '../../protocol/validate.ts';
 import { fromIo } from '../io.ts';
-import { type Connection, textOf } from './connection.ts';
+import { type Connection, requestIdOf, textOf } from './connection.ts';
 import type { HubScope } from './hub.ts';
-
-/** Beyond this the client reads slower than it asks: we stop reading until it has caught up. */
-const pauseAboveBytes = 1024 * 1024;
+import { createIntake, weightOf } from './intake.ts';
 
 interface Request {
   id: string;
@@ -33,9 +30,8 @@ export const requestPump = (hub: HubScope) =>
     const open = connection;
     const validateFrame = validatorOf('req', requestFrame);
     const context = hub.contextFor(connection);
-    let isPaused = false;
 
-    const onMessage = guard((data: RawData) => {
+    const intake = createIntake(connection, guard, (data) => {
       let frame: unknown;
       try {
         frame = JSON.parse(textOf(data));
@@ -45,7 +41,6 @@ export const requestPump = (hub: HubScope) =>
       if (!validateFrame(frame)) return rejectFrame(connection, frame, describeErrors(validateFrame.errors));
       connection.requests += 1;
       serve(frame as Request);
-      if (!isPaused && connection.buffered > pauseAboveBytes) pause();
     });
 
     function serve({ id, method, params }: Request) {
@@ -59,12 +54,19 @@ export const requestPump = (hub: HubScope) =>
         const given = params ?? {};
         if (!validate(given)) throw invalidRequest(`invalid ${method} params: ${describeErrors(validate.errors)}`);
         const result = row.handle({ params: given, ctx: context });
-        if (result instanceof Promise)
+        if (result instanceof Promise) {
+          const ended = intake.begin(row.waits ? weightOf.waiting : weightOf.ordinary);
           result.then(
-            (value) => finish(id, method, value, startedAt),
-            (error) => fail(id, method, error, startedAt),
+            (value) => {
+              finish(id, method, value, startedAt);
+              ended();
+            },
+            (error) => {
+              fail(id, method, error, startedAt);
+              ended();
+            },
           );
-        else finish(id, method, result, startedAt);
+        } else finish(id, method, result, startedAt);
       } catch (error) {
         fail(id, method, error, startedAt);
       }
@@ -98,30 +100,12 @@ export const requestPump = (hub: HubScope) =>
       );
     }
 
-    /** A client that asks and never reads may not make us remember all the answers. */
-    function pause() {
-      isPaused = true;
-      open.ws.pause();
-      open.socket.once('drain', resume);
-    }
-    const resume = guard(() => {
-      isPaused = false;
-      if (connection.isOpen) connection.ws.resume();
-    });
-
     const onClose = guard(() => report({ type: 'socket.closed' }));
-    const onPong = () => {
-      connection.answered = true;
-    };
-    connection.ws.on('message', onMessage);
     connection.ws.once('close', onClose);
-    connection.ws.on('pong', onPong);
+    connection.fellBehind = guard(() => report({ type: 'pump.violated', close: { code: 1008, reason: 'slow consumer' } }));
     return () => {
-      connection.ws.off('message', onMessage);
+      intake.stop();
       connection.ws.off('close', onClose);
-      connection.ws.off('pong', onPong);
-      connection.socket.off('drain', resume);
-      if (isPaused && connection.isOpen) connection.ws.resume();
     };
   });
 
@@ -147,28 +131,18 @@ export const refusePump = (hub: HubScope) =>
       report({ type: 'socket.closed' });
       return;
     }
-    const onMessage = guard((data: RawData) => {
+    const intake = createIntake(connection, guard, (data) => {
       const id = requestIdOf(textOf(data));
       if (id === undefined) return;
       connection.refuse(id, { code: 'UNAVAILABLE', message: 'gateway is shutting down', retryable: true, ...hub.retryAfter() });
     });
     const onClose = guard(() => report({ type: 'socket.closed' }));
-    connection.ws.on('message', onMessage);
     connection.ws.once('close', onClose);
     return () => {
-      connection.ws.off('message', onMessage);
+      intake.stop();
       connection.ws.off('close', onClose);
     };
   });
-
-function requestIdOf(text: string): string | undefined {
-  try {
-    const { id } = JSON.parse(text) as { id?: unknown };
-    return typeof id === 'string' && id !== '' ? id : undefined;
-  } catch {
-    return undefined;
-  }
-}
 
 /** Says goodbye and makes sure that the socket goes, whether or not the other end answers. */
 export const closer = (hub: HubScope) =>
@@ -181,7 +155,11 @@ export const closer = (hub: HubScope) =>
     const onClose = guard(() => report({ type: 'socket.closed' }));
     connection.ws.once('close', onClose);
     connection.close(input.close.code, input.close.reason);
-    after(closeTimeoutMs, () => connection.ws.terminate());
+    // A slow reader gets longer, or it would never learn why: the close frame lies behind all that it has not read.
+    after(closeTimeoutMs, () => {
+      if (connection.buffered === 0) return connection.ws.terminate();
+      after(slowCloseTimeoutMs, () => connection.ws.terminate());
+    });
     return () => {
       connection.ws.off('close', onClose);
       if (connection.ws.readyState !== connection.ws.CLOSED) connection.ws.terminate();
@@ -189,3 +167,4 @@ export const closer = (hub: HubScope) =>
   });
 
 const closeTimeoutMs = 500;
+const slowCloseTimeoutMs = 5_000;

@@ -7,13 +7,16 @@ import type { ConnectParams, PresenceEntry } from '../../protocol/frames.ts';
 
 const ttlMs = 300_000;
 const maxEntries = 200;
+/** Every entry goes to every client with every change, so what one client may put into it is bounded. */
+const maxTextChars = 4_096;
+const maxFieldChars = 256;
+const maxListItems = 64;
 
 export interface Presence {
   readonly version: number;
   list(): PresenceEntry[];
-  /** @returns the key of the entry. */
-  connect(client: { connId: string; params: ConnectParams; role: string; scopes: string[]; ip: string | undefined }): string;
-  disconnect(key: string, connId: string): void;
+  connect(client: { connId: string; params: ConnectParams; role: string; scopes: string[]; ip: string | undefined }): void;
+  disconnect(connId: string): void;
   note(params: Record<string, unknown> & { text: string }): void;
 }
 
@@ -48,6 +51,22 @@ export function createPresence(options: { version: string; now(): number; mode?:
     return stored;
   }
 
+  /**
+   * Where an update belongs. An instance id has one entry: a device takes over the entry of its instance id, and whoever
+   * knows only the instance id joins the entry that has it.
+   */
+  function keyFor(own: string, deviceId: string | undefined, instanceId: string | undefined): string {
+    const wanted = instanceId?.toLowerCase();
+    const same = wanted && [...entries].find(([key, { entry }]) => key !== own && entry.instanceId?.toLowerCase() === wanted);
+    if (!same) return own;
+    const [sameKey, { entry, owners }] = same;
+    if (deviceId === undefined) return sameKey;
+    entries.delete(sameKey);
+    for (const connId of owners) upsert(own, entry).owners.add(connId);
+    upsert(own, entry);
+    return own;
+  }
+
   /** Pruned when read, so that nobody has to own a timer for it. */
   function prune() {
     const oldest = now() - ttlMs;
@@ -73,45 +92,47 @@ export function createPresence(options: { version: string; now(): number; mode?:
         });
     },
     connect({ connId, params: { client, device }, role, scopes, ip }) {
-      const key = (device?.id ?? client.instanceId ?? connId).trim().toLowerCase();
-      const name = client.displayName ?? client.id;
+      const [deviceId, instanceId] = [device?.id, client.instanceId].map(field);
+      const own = deviceId ?? instanceId ?? connId;
+      const name = field(client.displayName) ?? field(client.id) ?? 'client';
       const address = ip ?? ownIp;
-      const { owners } = upsert(key, {
+      const appVersion = field(client.version) ?? 'unknown';
+      const mode = field(client.mode) ?? 'unknown';
+      const more = {
+        platform: field(client.platform),
+        deviceFamily: field(client.deviceFamily),
+        modelIdentifier: field(client.modelIdentifier),
+      };
+      const { owners } = upsert(keyFor(own.toLowerCase(), deviceId, instanceId), {
         host: name,
         ip: address,
-        version: client.version,
-        platform: client.platform,
-        ...(client.deviceFamily === undefined ? {} : { deviceFamily: client.deviceFamily }),
-        ...(client.modelIdentifier === undefined ? {} : { modelIdentifier: client.modelIdentifier }),
-        mode: client.mode,
+        version: appVersion,
+        ...defined(more),
+        mode,
         reason: 'connect',
-        text: `Node: ${name} (${address}) · app ${client.version} · mode ${client.mode} · reason connect`,
+        text: `Node: ${name} (${address}) · app ${appVersion} · mode ${mode} · reason connect`,
         ts: now(),
         roles: [role],
-        ...(scopes.length > 0 ? { scopes } : {}),
-        ...(device === undefined ? {} : { deviceId: device.id }),
-        instanceId: client.instanceId ?? device?.id ?? connId,
+        ...(scopes.length > 0 ? { scopes: scopes.slice(0, maxListItems) } : {}),
+        ...defined({ deviceId }),
+        instanceId: instanceId ?? deviceId ?? connId,
       });
       owners.add(connId);
       version += 1;
-      return key;
     },
-    disconnect(key, connId) {
-      const stored = entries.get(key);
-      if (stored === undefined) return;
-      stored.owners.delete(connId);
-      if (stored.owners.size === 0) stored.entry = { ...stored.entry, reason: 'disconnect', ts: now() };
-      version += 1;
+    disconnect(connId) {
+      for (const stored of entries.values()) {
+        if (!stored.owners.delete(connId)) continue;
+        if (stored.owners.size === 0) stored.entry = { ...stored.entry, reason: 'disconnect', ts: now() };
+        version += 1;
+        return;
+      }
     },
     note(params) {
       const beacon = beaconOf(params);
       const { deviceId, instanceId, host: beaconHost, ip } = beacon;
       const own = (deviceId ?? instanceId ?? beaconHost ?? ip ?? beacon.text.slice(0, 64) ?? host).trim().toLowerCase();
-      // A beacon that knows only its instance id updates the entry that brought this id.
-      const alias = instanceId
-        ? [...entries].find(([, { entry }]) => entry.instanceId?.toLowerCase() === instanceId.toLowerCase())?.[0]
-        : undefined;
-      const key = alias ?? own;
+      const key = keyFor(own, deviceId, instanceId);
       if (key !== selfKey) upsert(key, { ...beacon, ts: now() });
       prune();
       version += 1;
@@ -119,9 +140,22 @@ export function createPresence(options: { version: string; now(): number; mode?:
   };
 }
 
+/** A text as an entry may carry it; blank ones and other types count as absent. */
+function field(value: unknown): string | undefined {
+  const text = typeof value === 'string' ? cut(value, maxFieldChars).trim() : '';
+  return text === '' ? undefined : text;
+}
+
+/** Cut between characters: half of a surrogate pair is no valid text on the wire. */
+const cut = (text: string, chars: number) => text.slice(0, chars).replace(/[\uD800-\uDBFF]$/, '');
+
+const defined = <T extends object>(members: T) =>
+  Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as Partial<PresenceEntry>;
+
 /** New fields win, roles and scopes are united, the rest is kept. */
 function merge(old: PresenceEntry, update: PresenceEntry): PresenceEntry {
-  const union = (a: string[] | undefined, b: string[] | undefined) => (a || b ? [...new Set([...(a ?? []), ...(b ?? [])])] : undefined);
+  const union = (a: string[] | undefined, b: string[] | undefined) =>
+    a || b ? [...new Set([...(b ?? []), ...(a ?? [])])].slice(0, maxListItems) : undefined;
   const roles = union(old.roles, update.roles);
   const scopes = union(old.scopes, update.scopes);
   return { ...old, ...update, ...(roles ? { roles } : {}), ...(scopes ? { scopes } : {}) };
@@ -132,19 +166,21 @@ const lists = ['roles', 'scopes', 'tags'] as const;
 
 /** Fields of the wrong type are ignored; the text's own grammar fills in what was not sent as a field. */
 function beaconOf(params: Record<string, unknown> & { text: string }) {
-  const beacon: Omit<PresenceEntry, 'ts'> & { text: string } = { ...parsed(params.text), text: params.text };
+  const beacon: Omit<PresenceEntry, 'ts'> & { text: string } = { ...parsed(params.text), text: cut(params.text, maxTextChars) };
   for (const name of texts) {
-    const value = params[name];
-    if (typeof value === 'string' && value.trim() !== '') beacon[name] = value.trim();
+    const value = field(params[name] ?? beacon[name]);
+    if (value !== undefined) beacon[name] = value;
   }
   for (const name of lists) {
     const value = params[name];
     if (!Array.isArray(value)) continue;
-    const items = value.filter((item): item is string => typeof item === 'string' && item.trim() !== '').map((item) => item.trim());
+    const items = value.slice(0, maxListItems).flatMap((item) => field(item) ?? []);
     if (items.length > 0) beacon[name] = items;
   }
   const seconds = params['lastInputSeconds'];
-  if (typeof seconds === 'number' && Number.isFinite(seconds) && seconds >= 0) beacon.lastInputSeconds = Math.round(seconds);
+  const whole = typeof seconds === 'number' && seconds >= 0 ? Math.round(seconds) : undefined;
+  // Apps decode it as an integer: what does not fit into one makes them reject everything around it.
+  if (Number.isSafeInteger(whole)) beacon.lastInputSeconds = whole as number;
   return beacon;
 }
 
@@ -165,7 +201,7 @@ function parsed(text: string): Omit<PresenceEntry, 'ts'> {
     if (app) found.version = app;
     if (mode) found.mode = mode;
     if (reason) found.reason = reason;
-    if (seconds) found.lastInputSeconds = Number(seconds);
+    if (seconds && Number.isSafeInteger(Number(seconds))) found.lastInputSeconds = Number(seconds);
   }
   return found;
 }

@@ -9,5 +9,6 @@ export const agentWait = defineMethod({
     { additionalProperties: false },
   ),
   errors: [],
+  waits: true,
   handle: ({ params, ctx }) => ctx.runs.wait(params.runId, params.timeoutMs ?? 30_000),
 });

@@ -21,6 +21,7 @@ export const send = defineMethod({
     { additionalProperties: false },
   ),
   errors: ['INVALID_REQUEST', 'NOT_LINKED', 'UNAVAILABLE'],
+  waits: true,
   // Clients resend after a dropped connection. The key, not the text, says that it is the same message.
   handle: ({ params, ctx }) => ctx.send(params),
 });
