@@ -2,6 +2,8 @@
  * The one file that sees everybody. Signal handlers come first: Node opens its debugger on a SIGUSR1 that nobody handles,
  * and a stop requested during the start must not be forgotten. Everything else is imported afterwards, when it is needed.
  */
+import inspector from 'node:inspector';
+
 export interface SignalBox {
   /** Signals that arrived before anybody listened are handed over first. */
   listen(handler: (name: 'SIGTERM' | 'SIGINT' | 'SIGUSR1' | 'SIGHUP') => void): void;
@@ -16,6 +18,14 @@ function isGatewayRun(args: readonly string[]): boolean {
   if (args.includes('--help') || args.includes('-h')) return false;
   const next = args[at + 1];
   return next === undefined || !askingSubcommands.has(next);
+}
+
+/** @returns whether a signal had opened it. Somebody who asked for it by a flag keeps it. */
+function shutDebugger(): boolean {
+  const isWanted = [...process.execArgv, process.env['NODE_OPTIONS'] ?? ''].some((text) => text.includes('--inspect'));
+  if (isWanted || inspector.url() === undefined) return false;
+  inspector.close();
+  return true;
 }
 
 function installSignals(): SignalBox {
@@ -34,6 +44,12 @@ function installSignals(): SignalBox {
   });
   process.on('SIGUSR2', () => {});
   process.on('SIGPIPE', () => {});
+  // Before these lines Node answers a SIGUSR1 with its debugger, a door for everybody on this machine. It is shut, and the
+  // signal counts as what was meant. Node knocks twice: at once, and again from its event loop.
+  if (shutDebugger()) {
+    setImmediate(shutDebugger);
+    take('SIGUSR1');
+  }
   return {
     listen(next) {
       handler = next;

@@ -16,13 +16,13 @@ export async function tailLog(file: string, params: { cursor?: number; limit?: n
   if (handle === undefined) return { file, cursor: 0, size: 0, lines: [] };
   try {
     const { size } = await handle.stat();
-    const isReset = cursor !== undefined && (cursor > size || size - cursor > maxBytes);
-    const from = cursor === undefined || isReset ? Math.max(0, size - maxBytes) : cursor;
+    const isReset = cursor !== undefined && cursor > size;
+    const from = Math.max(cursor === undefined || isReset ? 0 : cursor, size - maxBytes);
     const buffer = Buffer.alloc(size - from);
     const { bytesRead } = await handle.read(buffer, 0, buffer.length, from);
     const text = buffer.toString('utf8', 0, bytesRead);
     // A reader that starts inside the file begins at the next whole line, and never ends inside one.
-    const isMidLine = from > 0 && (cursor === undefined || isReset);
+    const isMidLine = from > 0 && from !== cursor;
     const begin = isMidLine ? text.indexOf('\n') + 1 : 0;
     const end = text.lastIndexOf('\n') + 1;
     const all = text.slice(begin, Math.max(begin, end)).split('\n').slice(0, -1);

@@ -21,6 +21,7 @@ import type { ListenerPort } from './hub/listener.ts';
 import { createInbound } from './inbound.ts';
 import type { Recorder } from './inspector/recorder.ts';
 import { treeOf } from './inspector/tree.ts';
+import { type Unwell, unwell } from './inspector/unwell.ts';
 import type { Log } from './log.ts';
 import { tailLog } from './log-tail.ts';
 import type { Ports } from './ports.ts';
@@ -54,6 +55,10 @@ export interface Gateway {
   handshakeMs: number;
   listener(): ListenerPort;
   root(): AnyActorRef;
+  /** Errors that no actor owns, newest last. */
+  faults: { at: number; message: string }[];
+  /** Called when somebody failed or came back. */
+  onActorsTurned(): void;
   onShutdown(handler: (payload: { reason: string; restartExpectedMs?: number }) => void): () => void;
   retryAfterMs(): number | undefined;
 }
@@ -87,13 +92,30 @@ export function buildTree(gateway: Gateway): TreeTable {
   };
   const storePath = join(options.stateDir, 'gateway.db');
 
+  /** Whoever crashed and is not back, and errors of the last minute that nobody owns. */
+  function degraded(): Unwell[] {
+    const stray = gateway.faults.filter(({ at }) => env.now() - at < 60_000);
+    const last = stray.at(-1);
+    return [...unwell(gateway.root()), ...(last ? [{ id: 'process', state: 'faulty', restarts: 0, lastError: last.message }] : [])];
+  }
+
+  /** The phase shows it, too: the root is told when the edge is no longer whole, and when it is again. */
+  function noteEdge() {
+    const root = gateway.root();
+    const isWhole = !degraded().some(({ id }) => id.startsWith('edge/'));
+    const state = stateOf(root);
+    if (state === 'running.ready' && !isWhole) root.send({ type: 'edge.degraded' });
+    if (state === 'running.degraded' && isWhole) root.send({ type: 'edge.recovered' });
+  }
+
   const health = createHealth({
     now: env.now,
     phase: () => stateOf(gateway.root()),
     generation: gateway.generation,
     isSafe: () => false,
-    degraded: () => [],
-    coreDown: () => ports.find('store') === undefined || ports.find('runs') === undefined,
+    degraded,
+    coreDown: () =>
+      ports.find('store') === undefined || ports.find('runs') === undefined || degraded().some(({ id }) => id.startsWith('core/')),
     actorCount: () => countActors(gateway.root()),
     accounts: () => channels.statuses(),
     outbox: () => ({ queued: ports.find('outbox')?.depth() ?? 0 }),
@@ -111,9 +133,12 @@ export function buildTree(gateway: Gateway): TreeTable {
 
   /** Computes health anew and tells everybody; cheap when nobody is there, rarer when many are. */
   const refresh = coalesce(() => {
+    noteEdge();
     const document = health.refresh();
     ports.find('hub')?.broadcast('health', document, { stateVersion: { presence: presence.version, health: health.version } });
   }, 100);
+
+  gateway.onActorsTurned = () => refresh();
 
   const status = createStatus({ health, presence, now: env.now, config: gateway.config, recent: () => ports.find('runs')?.recent() });
   const source: ContextSource = {
@@ -208,7 +233,7 @@ export function buildTree(gateway: Gateway): TreeTable {
             handshakeMs: gateway.handshakeMs,
             maxPayload: gateway.config().gateway.maxPayload,
             maxBufferedBytes: gateway.config().gateway.maxBufferedBytes,
-            verbose: options.verbose || ['debug', 'trace'].includes(gateway.config().logging.level),
+            verbose: log.isDebug,
             contextFor: (connection) => contextFor(source, connection),
             health: () => ({ payload: health.current(), version: health.version }),
             refreshHealth: () => refresh(),

@@ -9,11 +9,11 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { type WebSocket, WebSocketServer } from 'ws';
+import { type RawData, type WebSocket, WebSocketServer } from 'ws';
 import { FatalError } from '../../protocol/errors.ts';
 import { limits } from '../../protocol/limits.ts';
 import { fromIo } from '../io.ts';
-import { Connection, textOf } from './connection.ts';
+import { Connection, requestIdOf, textOf } from './connection.ts';
 import { findPortOwner } from './port-owner.ts';
 import { isOriginAllowed, remoteOf } from './remote.ts';
 
@@ -53,8 +53,10 @@ const maxStrangers = 200;
 const strangerGraceMs = 500;
 const hardMaxStrangers = 4_000;
 
-export const listenerActor = (options: ListenerOptions) =>
-  fromIo<unknown>(({ guard, report, receive, run }) => {
+export const listenerActor = (options: ListenerOptions) => {
+  // A listener that is opened again after a crash takes the port its predecessor had, also one the system chose.
+  let bound = options.port;
+  return fromIo<unknown>(({ guard, report, receive, run, after }) => {
     const servers: Server[] = [];
     const silent = new Set<Socket>();
     const strangers = new Map<string, Connection>();
@@ -62,7 +64,7 @@ export const listenerActor = (options: ListenerOptions) =>
     const wss = new WebSocketServer({ noServer: true, maxPayload: options.maxPayload, perMessageDeflate: false, clientTracking: false });
     let taker: ConnectionTaker | undefined;
     let isClosing = false;
-    let port = options.port;
+    let port = bound;
     let release: (() => void) | undefined;
 
     const onConnection = (socket: Socket) => {
@@ -94,7 +96,10 @@ export const listenerActor = (options: ListenerOptions) =>
       ws.on('error', () => {
         // `ws` closes with the right code (1007, 1009, …) by itself; the session hears of it through 'close'.
       });
-      ws.once('close', () => forget(connection));
+      ws.once(
+        'close',
+        guard(() => forget(connection)),
+      );
       strangers.set(connection.connId, connection);
       trimStrangers();
       connection.send({ type: 'event', event: 'connect.challenge', payload: { nonce: connection.nonce, ts: connection.openedAt } });
@@ -114,15 +119,18 @@ export const listenerActor = (options: ListenerOptions) =>
 
     function turnAway(connection: Connection) {
       stopWaiting(connection);
-      connection.ws.once('message', (data) => {
-        const id = (JSON.parse(textOf(data)) as { id?: unknown }).id;
-        if (typeof id === 'string') {
-          connection.refuse(id, { code: 'UNAVAILABLE', message: 'gateway restarting', retryable: true, retryAfterMs: 1_500 });
-        }
-        connection.close(1012, 'service restart');
-      });
+      connection.ws.once(
+        'message',
+        guard((data: RawData) => {
+          const id = requestIdOf(textOf(data));
+          if (id !== undefined) {
+            connection.refuse(id, { code: 'UNAVAILABLE', message: 'gateway restarting', retryable: true, retryAfterMs: 1_500 });
+          }
+          connection.close(1012, 'service restart');
+        }),
+      );
       connection.ws.resume();
-      setTimeout(() => connection.ws.terminate(), 500).unref();
+      after(500, () => connection.ws.terminate());
     }
 
     function stopWaiting(connection: Connection) {
@@ -195,6 +203,7 @@ export const listenerActor = (options: ListenerOptions) =>
       servers.push(server);
       const address = server.address();
       if (address !== null && typeof address === 'object') port = address.port;
+      bound = port;
       options.onListening(`ws://${host.includes(':') ? `[${host}]` : host}:${port}`);
     }
 
@@ -215,7 +224,10 @@ export const listenerActor = (options: ListenerOptions) =>
     });
 
     receive((event) => {
-      if (event.type === 'gateway.drain') isClosing = true;
+      if (event.type !== 'gateway.drain') return;
+      isClosing = true;
+      // Whoever waits for a hub that will not come back is told so while there is time.
+      for (const connection of [...waiting.keys()]) turnAway(connection);
     });
 
     return () => {
@@ -234,6 +246,7 @@ export const listenerActor = (options: ListenerOptions) =>
       wss.close();
     };
   });
+};
 
 /**
  * `ws` has one limit per server and we need two per connection: little before `hello-ok`, much after it. The receiver

@@ -11,7 +11,7 @@ import { FailedWith, TwoStage } from '../../protocol/method.ts';
 import { methods } from '../../protocol/methods/index.ts';
 import { describeErrors, validatorOf } from '../../protocol/validate.ts';
 import { fromIo } from '../io.ts';
-import { type Connection, textOf } from './connection.ts';
+import { type Connection, requestIdOf, textOf } from './connection.ts';
 import type { HubScope } from './hub.ts';
 
 /** Beyond this the client reads slower than it asks: we stop reading until it has caught up. */
@@ -160,15 +160,6 @@ export const refusePump = (hub: HubScope) =>
       connection.ws.off('close', onClose);
     };
   });
-
-function requestIdOf(text: string): string | undefined {
-  try {
-    const { id } = JSON.parse(text) as { id?: unknown };
-    return typeof id === 'string' && id !== '' ? id : undefined;
-  } catch {
-    return undefined;
-  }
-}
 
 /** Says goodbye and makes sure that the socket goes, whether or not the other end answers. */
 export const closer = (hub: HubScope) =>
