@@ -63,6 +63,13 @@ const signals = isGatewayRun(args) ? installSignals() : undefined;
 
 const { runCli } = await import('./cli/main.ts');
 const code = await runCli(args, {
+  noteFatal: async ({ code: reason, message, fix }, profile) => {
+    const { createLog } = await import('./actors/log.ts');
+    // The command itself tells the terminal.
+    const log = createLog({ level: 'info', consoleLevel: 'silent', generation: () => 0, ...(profile === undefined ? {} : { profile }) });
+    log.child('gateway').fatal({ code: reason, fix }, message);
+    log.close();
+  },
   startGateway: async (options) => {
     const { startGateway } = await import('./actors/gateway.ts');
     return startGateway(options, signals ?? installSignals());

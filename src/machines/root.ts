@@ -32,7 +32,7 @@ export type RootEvent =
   | { type: 'boot.failed'; failure: Failure }
   | { type: 'child.up'; actorId: string }
   | { type: 'child.stopped'; actorId: string }
-  | { type: 'supervisor.exhausted'; actorId: string }
+  | { type: 'supervisor.exhausted'; actorId: string; error?: unknown }
   | { type: 'config.read' }
   | { type: 'signal.again' }
   | { type: 'edge.degraded' }

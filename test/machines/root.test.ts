@@ -288,7 +288,9 @@ describe('properties of every reachable state', () => {
       world.root.send(last);
       world.clock.advance(5_000);
       expect(world.root.getSnapshot().status).toBe('done');
-      expect(world.output()?.exitCode).toBe(name.startsWith('stopping') && last.type === 'signal.received' && last.name === 'SIGINT' ? 130 : 0);
+      expect(world.output()?.exitCode).toBe(
+        name.startsWith('stopping') && last.type === 'signal.received' && last.name === 'SIGINT' ? 130 : 0,
+      );
       expect(world.listeners.open).toBe(0);
       expect(isUp || name === 'preflight' || name === 'locking').toBe(true);
     }

@@ -1,6 +1,13 @@
 /** The root machine on a virtual clock, with parts that do exactly what a test tells them. */
 import { type AnyActorLogic, type AnyActorRef, createActor, fromCallback } from 'xstate';
-import { type AbandonedEmitted, root, type RootEvent, type RootLimits, type RootOutput, type ShutdownEmitted } from '../../src/machines/root.ts';
+import {
+  type AbandonedEmitted,
+  root,
+  type RootEvent,
+  type RootLimits,
+  type RootOutput,
+  type ShutdownEmitted,
+} from '../../src/machines/root.ts';
 import type { ChildSpec, SupervisorSpec } from '../../src/machines/child-spec.ts';
 import { createVirtualClock } from './virtual-clock.ts';
 

@@ -170,6 +170,13 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
       refusePump: refusePump(scope),
       closer: closer(scope),
     },
+    actions: {
+      handBack({ context: { connId } }) {
+        const connection = sessions.get(connId);
+        sessions.delete(connId);
+        if (connection) ports.listener().takeBack(connection);
+      },
+    },
   });
 
   /** Forgets a closed connection, whatever state its session was in. */
@@ -184,7 +191,7 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
   }
 
   /** Takes connections, keeps the tick, and tells everybody about a shutdown. */
-  const front = fromIo<unknown>(({ self, guard, report }) => {
+  const front = fromIo<unknown>(({ self, guard, report, run, signal }) => {
     const system = self.system;
     const hub = (self as unknown as { _parent: AnyActorRef })._parent;
 
@@ -238,14 +245,20 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
     });
     const offShutdown = ports.onShutdown(
       guard((payload) => {
+        // Whoever comes from here on, or has not introduced itself, waits for the next generation.
+        detach?.();
         broadcaster.send('shutdown', payload);
         // Nothing follows the shutdown event but responses and the close frame.
-        const told = [...connections.values()];
         connections.clear();
-        for (const { connId } of told) sessionOf(connId)?.send({ type: 'shutdown.announced' });
+        for (const connId of [...sessions.keys()]) sessionOf(connId)?.send({ type: 'shutdown.announced' });
       }),
     );
-    const detach = ports.listener().attach({ take: guard(take) });
+    let detach: (() => void) | undefined;
+    // One turn later: connections that wait need a shard, and the hub makes none while it is still starting this actor.
+    run(async () => {
+      await Promise.resolve();
+      if (!signal.aborted) detach = ports.listener().attach({ take: guard(take) });
+    });
 
     /** Events to a session go through its shard's children, by name: the session may have ended meanwhile. */
     function sessionOf(connId: string): AnyActorRef | undefined {
@@ -256,7 +269,7 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
 
     report({ type: 'child.up' });
     return () => {
-      detach();
+      detach?.();
       offShutdown();
       withdraw();
       clearInterval(ticker);

@@ -25,6 +25,8 @@ export interface ConnectionTaker {
 export interface ListenerPort {
   /** Hands over waiting and coming connections; the returned function makes them wait again. */
   attach(taker: ConnectionTaker): () => void;
+  /** A connection that has said nothing yet waits for the next taker. */
+  takeBack(connection: Connection): void;
   /** The connection proved itself: it no longer counts as a stranger. */
   known(connection: Connection): void;
   readonly port: number;
@@ -130,6 +132,7 @@ export const listenerActor = (options: ListenerOptions) => {
         }),
       );
       connection.ws.resume();
+      after(250, () => connection.close(1012, 'service restart'));
       after(500, () => connection.ws.terminate());
     }
 
@@ -163,6 +166,15 @@ export const listenerActor = (options: ListenerOptions) => {
         return () => {
           if (taker === next) taker = undefined;
         };
+      },
+      takeBack(connection) {
+        if (!connection.isOpen) return;
+        connection.ws.once(
+          'close',
+          guard(() => forget(connection)),
+        );
+        hold(connection);
+        if (isClosing) turnAway(connection);
       },
       known(connection) {
         strangers.delete(connection.connId);

@@ -35,6 +35,7 @@ export function createSwitchboard(): Switchboard {
         detach = undefined;
       };
     },
+    takeBack: (connection: Connection) => (current ? current.takeBack(connection) : connection.ws.terminate()),
     known: (connection: Connection) => current?.known(connection),
     get port() {
       return current?.port ?? 0;
