@@ -82,7 +82,7 @@ export async function startGateway(options: GatewayOptions, signals: SignalBox):
         maxPayload: config.gateway.maxPayload,
         handshakeMs: gateway.handshakeMs,
         register: listener.register,
-        onListening: (url) => log.child('gateway').info({ pid: process.pid }, `listening on ${url}`),
+        onListening: (url, isFirst) => log.child('gateway').info({}, `listening on ${url}${isFirst ? ` (PID ${process.pid})` : ''}`),
         warn: (message) => log.child('gateway').warn({}, message),
       }),
       reread: table.reread,
@@ -197,6 +197,7 @@ function watchPhases(
     last = phase;
     if (phase === 'running') {
       readyOnce += 1;
+      if (readyOnce === 1) log.child('gateway').info({}, `log file ${log.file()}`);
       log.child('gateway').info({ ms: Math.round(Date.now() - startedAt) }, readyOnce === 1 ? 'ready' : 'ready again');
     } else if (phase !== 'preflight' && phase !== '') log.child('gateway').debug({ phase }, 'phase');
     if (phase === 'stopping') {

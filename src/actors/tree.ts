@@ -332,7 +332,10 @@ function inboxOf(ports: Ports<PortTable>, name: string): number | undefined {
   return undefined;
 }
 
+/** Those that are there whoever is connected: the answer of one client must not depend on its own connection. */
 function countActors(actor: AnyActorRef): number {
   const { children = {} } = actor.getSnapshot() as { children?: Record<string, AnyActorRef> };
-  return Object.values(children).reduce((sum, child) => sum + countActors(child), 1);
+  return Object.values(children)
+    .filter(({ id }) => !id.startsWith('shard:'))
+    .reduce((sum, child) => sum + countActors(child), 1);
 }

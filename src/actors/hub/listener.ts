@@ -43,7 +43,8 @@ export interface ListenerOptions {
   maxPayload: number;
   handshakeMs: number;
   register(port: ListenerPort): () => void;
-  onListening(url: string): void;
+  /** @param isFirst of the addresses: the others say the same again. */
+  onListening(url: string, isFirst: boolean): void;
   warn(message: string): void;
 }
 
@@ -216,7 +217,7 @@ export const listenerActor = (options: ListenerOptions) => {
       const address = server.address();
       if (address !== null && typeof address === 'object') port = address.port;
       bound = port;
-      options.onListening(`ws://${host.includes(':') ? `[${host}]` : host}:${port}`);
+      options.onListening(`ws://${host.includes(':') ? `[${host}]` : host}:${port}`, servers.length === 1);
     }
 
     run(async () => {
