@@ -1,5 +1,5 @@
 // Makes the release: bundled code with its validators compiled ahead, type declarations of the client, and a package of it
-// all. `npm run build -- --no-pack` stops before the package.
+// all. `npm run build -- --no-pack` stops before the package, `--out <folder>` writes elsewhere than to `dist`.
 //   dist/openclaw.mjs      entry of the command, with chunks beside it
 //   dist/store-worker.mjs  the store's thread
 //   dist/client.mjs        what programs import as openclaw-gateway/client
@@ -11,9 +11,11 @@ import { build } from 'esbuild';
 import { standaloneValidators } from './compile-validators.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const dist = join(root, 'dist');
+const args = process.argv.slice(2);
+const dist = args.includes('--out') ? args[args.indexOf('--out') + 1] : join(root, 'dist');
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
+mkdirSync(dist, { recursive: true });
 for (const name of readdirSync(dist)) if (name !== 'protocol.schema.json') rmSync(join(dist, name), { recursive: true });
 
 /** CommonJS packages inside an ES module still ask for `require`. */
@@ -62,12 +64,13 @@ await build({
 await build({ ...common, entryPoints: [join(root, 'src/actors/store/worker.ts')], outfile: join(dist, 'store-worker.mjs') });
 await build({ ...common, entryPoints: [join(root, 'src/protocol/client.ts')], outfile: join(dist, 'client.mjs'), external: ['ws'] });
 
-run(join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.types.json'], root);
+run(join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.types.json', '--outDir', join(dist, 'types')], root);
 
-if (!process.argv.includes('--no-pack')) {
-  const stage = join(root, 'dist', 'release');
+if (!args.includes('--no-pack')) {
+  const stage = join(dist, 'release');
   mkdirSync(join(stage, 'dist'), { recursive: true });
   for (const name of ['bin', 'LICENSE', 'README.md', 'CHANGELOG.md']) cpSync(join(root, name), join(stage, name), { recursive: true });
+  mkdirSync(dist, { recursive: true });
   for (const name of readdirSync(dist)) if (name !== 'release') cpSync(join(dist, name), join(stage, 'dist', name), { recursive: true });
   writeFileSync(join(stage, 'package.json'), `${JSON.stringify(released(manifest), null, 2)}\n`);
   run('npm', ['pack', '--silent', '--pack-destination', root], stage);

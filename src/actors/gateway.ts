@@ -120,7 +120,7 @@ export async function startGateway(options: GatewayOptions, signals: SignalBox):
     log.child('gateway').info({ signal: name }, 'signal received');
     root.send({ type: 'signal.received', name, at: clock.now() });
   });
-  watchPhases(root, log, startedAt, shutdownMs);
+  watchPhases(root, { log, startedAt, shutdownMs, onChange: table.phaseChanged });
 
   const output = await new Promise<RootOutput>((resolve) => {
     root.subscribe({
@@ -184,10 +184,8 @@ const lockActor = ({ stateDir, configPath, port, profile }: GatewayOptions) =>
 
 /** One line per phase for the operator, and the hard end of a stop that does not end. */
 function watchPhases(
-  root: AnyActorRef & { getSnapshot(): unknown; send(event: RootEvent): void },
-  log: Log,
-  startedAt: number,
-  shutdownMs: number,
+  root: AnyActorRef & { send(event: RootEvent): void },
+  { log, startedAt, shutdownMs, onChange }: { log: Log; startedAt: number; shutdownMs: number; onChange(): void },
 ): void {
   let last = '';
   let readyOnce = 0;
@@ -195,6 +193,7 @@ function watchPhases(
     const phase = stateOf(root).split('.')[0] ?? '';
     if (phase === last) return;
     last = phase;
+    onChange();
     if (phase === 'running') {
       readyOnce += 1;
       if (readyOnce === 1) log.child('gateway').info({}, `log file ${log.file()}`);

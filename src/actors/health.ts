@@ -29,6 +29,8 @@ export interface Health {
   current(): Record<string, unknown>;
   /** Computes it anew for somebody who asks about now, without telling anybody. */
   refreshQuietly(): Record<string, unknown>;
+  /** Something that the document shows has changed: the next reader gets a new one. */
+  invalidate(): void;
   /** Computes it anew and counts. */
   refresh(): Record<string, unknown>;
   readonly ageMs: number;
@@ -54,6 +56,9 @@ export function createHealth(source: HealthSource): Health {
       return source.now() - computedAt;
     },
     current: () => document ?? look(),
+    invalidate() {
+      document = undefined;
+    },
     refreshQuietly: () => compute(source),
     refresh() {
       version += 1;

@@ -68,6 +68,8 @@ export interface TreeTable {
   edge(): SupervisorSpec;
   /** Reads the configuration again between two generations. */
   reread: AnyActorLogic;
+  /** The root is in another phase: whoever asks how things are must not be told the one before. */
+  phaseChanged(): void;
 }
 
 export function buildTree(gateway: Gateway): TreeTable {
@@ -83,9 +85,9 @@ export function buildTree(gateway: Gateway): TreeTable {
     now: env.now,
     random: env.random,
     log: log.child('channels'),
-    onChange: () => refresh(),
+    onChange: () => changed(),
   });
-  const models = createModelDesk({ config: gateway.config, env: options.env, log: log.child('models'), onChange: () => refresh() });
+  const models = createModelDesk({ config: gateway.config, env: options.env, log: log.child('models'), onChange: () => changed() });
   const sessionDefaults = () => {
     const { session } = gateway.config();
     return { defaultAgentId: defaultAgent(gateway.config()), mainKey: session.mainKey, scope: session.scope };
@@ -138,7 +140,12 @@ export function buildTree(gateway: Gateway): TreeTable {
     ports.find('hub')?.broadcast('health', document, { stateVersion: { presence: presence.version, health: health.version } });
   }, 100);
 
-  gateway.onActorsTurned = () => refresh();
+  /** Whoever asks right now must not be told how things were; everybody else hears of it with the next refresh. */
+  const changed = () => {
+    health.invalidate();
+    refresh();
+  };
+  gateway.onActorsTurned = () => changed();
 
   const status = createStatus({ health, presence, now: env.now, config: gateway.config, recent: () => ports.find('runs')?.recent() });
   const source: ContextSource = {
@@ -186,6 +193,7 @@ export function buildTree(gateway: Gateway): TreeTable {
 
   return {
     reread: rereadConfig(gateway),
+    phaseChanged: changed,
     core: () => ({
       name: 'core',
       strategy: 'rest_for_one',
