@@ -21,8 +21,15 @@ export interface Log {
   readonly isDebug: boolean;
   /** Path of the file that is written now. */
   file(): string;
+  place(): LogPlace;
   flush(): void;
   close(): void;
+}
+
+export interface LogPlace {
+  file: string;
+  /** Bytes in the files that this process has put aside. */
+  before: number;
 }
 
 export interface LogOptions {
@@ -75,7 +82,8 @@ export function createLog(options: LogOptions): Log {
     fatal: (data, message) => logger.fatal(data, message),
     isDebug: weight(lowest) <= weight('debug'),
     child: (subsystem) => wrap(logger.child({ subsystem })),
-    file: () => sink.file(),
+    file: () => sink.place().file,
+    place: sink.place,
     flush: () => sink.flush(),
     close: () => sink.close(),
   });
@@ -114,7 +122,7 @@ function logFolder(): string {
 
 interface FileSink {
   write(line: string): void;
-  file(): string;
+  place(): LogPlace;
   flush(): void;
   close(): void;
 }
@@ -126,12 +134,14 @@ function createFileSink({ file: fixed, profile, maxFileBytes = defaultMaxFileByt
   let path = fixed ?? '';
   let fd: number | undefined;
   let size = 0;
+  let before = 0;
   let buffer = '';
   let timer: NodeJS.Timeout | undefined;
 
   function open() {
     const today = dayOf(now());
     if (fd !== undefined && (fixed !== undefined || today === day) && size < maxFileBytes) return;
+    if (fd !== undefined) before += size;
     closeFile();
     if (fixed === undefined) {
       day = today;
@@ -180,7 +190,7 @@ function createFileSink({ file: fixed, profile, maxFileBytes = defaultMaxFileByt
       if (buffer.length > flushBytes) flush();
       else timer ??= setTimeout(flush, flushMs).unref();
     },
-    file: () => path,
+    place: () => ({ file: path, before }),
     flush,
     close() {
       flush();

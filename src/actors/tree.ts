@@ -173,7 +173,7 @@ export function buildTree(gateway: Gateway): TreeTable {
     config: () => configSnapshot(options, gateway.config()),
     logs: (params) => {
       log.flush();
-      return tailLog(log.file(), params);
+      return tailLog(log.place(), params);
     },
     models: () => models.list(),
     inspector: {
