@@ -2,6 +2,7 @@
  * The one file that sees everybody. Signal handlers come first: Node opens its debugger on a SIGUSR1 that nobody handles,
  * and a stop requested during the start must not be forgotten. Everything else is imported afterwards, when it is needed.
  */
+import inspector from 'node:inspector';
 import type { SignalBox } from './actors/signals.ts';
 
 /** Subcommands of `gateway` that only ask a running one; they keep the terminal's own Ctrl-C. */
@@ -13,6 +14,14 @@ function isGatewayRun(args: readonly string[]): boolean {
   if (args.includes('--help') || args.includes('-h')) return false;
   const next = args[at + 1];
   return next === undefined || !askingSubcommands.has(next);
+}
+
+/** @returns whether a signal had opened it. Somebody who asked for it by a flag keeps it. */
+function shutDebugger(): boolean {
+  const isWanted = [...process.execArgv, process.env['NODE_OPTIONS'] ?? ''].some((text) => text.includes('--inspect'));
+  if (isWanted || inspector.url() === undefined) return false;
+  inspector.close();
+  return true;
 }
 
 function installSignals(): SignalBox {
@@ -31,6 +40,12 @@ function installSignals(): SignalBox {
   });
   process.on('SIGUSR2', () => {});
   process.on('SIGPIPE', () => {});
+  // Before these lines Node answers a SIGUSR1 with its debugger, a door for everybody on this machine. It is shut, and the
+  // signal counts as what was meant. Node knocks twice: at once, and again from its event loop.
+  if (shutDebugger()) {
+    setImmediate(shutDebugger);
+    take('SIGUSR1');
+  }
   return {
     listen(next) {
       handler = next;
@@ -46,6 +61,13 @@ const warm = signals && (await import('./actors/store/thread.ts')).warmThread();
 
 const { runCli } = await import('./cli/main.ts');
 const code = await runCli(args, {
+  noteFatal: async ({ code: reason, message, fix }, profile) => {
+    const { createLog } = await import('./actors/log.ts');
+    // The command itself tells the terminal.
+    const log = createLog({ level: 'info', consoleLevel: 'silent', generation: () => 0, ...(profile === undefined ? {} : { profile }) });
+    log.child('gateway').fatal({ code: reason, fix }, message);
+    log.close();
+  },
   startGateway: async (options) => {
     const { startGateway } = await import('./actors/gateway.ts');
     return startGateway(options, signals ?? installSignals(), warm);

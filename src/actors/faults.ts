@@ -7,8 +7,8 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 export interface FaultOwner {
   /** Path of the actor, as logs and the inspector show it. */
   readonly path: string;
-  /** Fails that actor. Its supervisor sees an ordinary `xstate.error.actor.*`. */
-  crash(error: unknown): void;
+  /** Fails that actor: its supervisor sees an ordinary `xstate.error.actor.*`. False when it had ended already. */
+  crash(error: unknown): boolean;
 }
 
 const ownerStorage = new AsyncLocalStorage<FaultOwner>();
@@ -19,13 +19,14 @@ export const currentOwner = (): FaultOwner | undefined => ownerStorage.getStore(
 
 /**
  * Turns process-level errors into failures of actors (F-01).
- * @param onUnowned called when no actor can be named; the root counts these against its own intensity.
+ * @param onStray called when no actor can be named (the root counts these against its own intensity), or with the path of
+ * an actor that had ended already: there is nothing left to fail, but the error is not lost.
  */
-export function catchStrayFaults(onUnowned: (error: unknown) => void): () => void {
+export function catchStrayFaults(onStray: (error: unknown, late?: string) => void): () => void {
   const handle = (error: unknown) => {
     const owner = currentOwner();
-    if (owner) owner.crash(error);
-    else onUnowned(error);
+    if (owner === undefined) onStray(error);
+    else if (!owner.crash(error)) onStray(error, owner.path);
   };
   process.on('uncaughtException', handle);
   process.on('unhandledRejection', handle);

@@ -9,8 +9,9 @@ import type { GatewayOptions } from '../protocol/config/options.ts';
 import { FatalError } from '../protocol/errors.ts';
 import { catchStrayFaults } from './faults.ts';
 import { limits } from '../protocol/limits.ts';
-import { fromIo } from './io.ts';
-import { listenerActor, type ListenerPort } from './hub/listener.ts';
+import { fromIo, pathOf } from './io.ts';
+import { listenerActor } from './hub/listener.ts';
+import { createSwitchboard } from './hub/switchboard.ts';
 import { createRecorder, stateOf } from './inspector/recorder.ts';
 import { acquireLock } from './lock.ts';
 import { createLog, type Level, type Log } from './log.ts';
@@ -22,7 +23,7 @@ import type { PortTable } from './table.ts';
 import { buildTree, type Gateway } from './tree.ts';
 import { version } from './version.ts';
 
-/** A blocked event loop cannot hold the process: this much past the budget a plain timer ends it. */
+/** Whatever the machines wait for, this much past the budget a plain timer ends the process. */
 const hardLimitGraceMs = 500;
 
 /** @param warm the store's thread, when somebody has started it already. */
@@ -31,13 +32,17 @@ export async function startGateway(options: GatewayOptions, signals: SignalBox, 
   for (const secret of [options.auth.token, options.auth.password]) keepSecret(secret);
   const startedAt = Date.now() - performance.now();
   const clock = { now: () => Date.now(), random: () => Math.random() };
-  const recorder = createRecorder({ now: clock.now });
+  const recorder = createRecorder({
+    now: clock.now,
+    onFailed: (actor, error) => log.child('supervisor').error({ actor, error }, 'an actor failed'),
+    onTurn: () => gateway.onActorsTurned(),
+  });
   let generation = 0;
   const log = openLog(options, () => generation);
 
   const shutdownMs = numberFrom(env['OPENCLAW_SHUTDOWN_TIMEOUT_MS'], 1_000, 60_000) ?? config.gateway.shutdownMs;
   const drainMs = numberFrom(env['OPENCLAW_RESTART_DRAIN_MS'], 0, 600_000) ?? config.gateway.drainMs;
-  let listener: ListenerPort | undefined;
+  const listener = createSwitchboard();
   const restarts: number[] = [];
 
   const gateway: Gateway = {
@@ -53,10 +58,9 @@ export async function startGateway(options: GatewayOptions, signals: SignalBox, 
     restarts,
     generation: () => generation,
     handshakeMs: handshakeMs(env),
-    listener() {
-      if (listener === undefined) throw new Error('the listener is not open');
-      return listener;
-    },
+    listener: () => listener,
+    faults: [],
+    onActorsTurned: () => {},
     root: () => root,
     onShutdown(handler) {
       const subscription = root.on('shutdown', ({ type: _type, ...payload }) => handler(payload));
@@ -77,13 +81,8 @@ export async function startGateway(options: GatewayOptions, signals: SignalBox, 
         allowedOrigins: config.gateway.controlUi.allowedOrigins,
         maxPayload: config.gateway.maxPayload,
         handshakeMs: gateway.handshakeMs,
-        register(port) {
-          listener = port;
-          return () => {
-            listener = undefined;
-          };
-        },
-        onListening: (url) => log.child('gateway').info({ pid: process.pid }, `listening on ${url}`),
+        register: listener.register,
+        onListening: (url, isFirst) => log.child('gateway').info({}, `listening on ${url}${isFirst ? ` (PID ${process.pid})` : ''}`),
         warn: (message) => log.child('gateway').warn({}, message),
       }),
       reread: table.reread,
@@ -106,10 +105,16 @@ export async function startGateway(options: GatewayOptions, signals: SignalBox, 
     id: 'root',
   });
 
-  const releaseFaults = catchStrayFaults((error) => {
-    recorder.fault('unowned', error);
+  const releaseFaults = catchStrayFaults((error, late) => {
+    recorder.fault(late ?? 'unowned', error);
+    if (late !== undefined) return log.error({ actor: late, error: describe(error) }, 'an error of an actor that had ended already');
     log.error({ error: describe(error) }, 'an error that no actor owns');
+    gateway.faults = [...gateway.faults.slice(-9), { at: clock.now(), message: describe(error) }];
     root.send({ type: 'fault.unowned', message: 'unowned' });
+    gateway.onActorsTurned();
+  });
+  root.on('part.abandoned', ({ part }) => {
+    log.error({ code: 'shutdown-timeout', part, unfinished: unfinished(root, part) }, 'a part did not leave in its time and is abandoned');
   });
   signals.listen((name) => {
     log.child('gateway').info({ signal: name }, 'signal received');
@@ -137,15 +142,23 @@ export async function startGateway(options: GatewayOptions, signals: SignalBox, 
   return output.exitCode;
 }
 
-function openLog({ config, env, verbose }: GatewayOptions, generation: () => number): Log {
+function openLog({ config, env, verbose, profile }: GatewayOptions, generation: () => number): Log {
   const level = (env['OPENCLAW_LOG_LEVEL'] || config.logging.level) as Level;
   const consoleLevel = (env['OPENCLAW_CONSOLE_LEVEL'] || config.logging.consoleLevel) as Level;
   // Verbose shows debug records, or more when the file has more; the file itself stays as configured.
   const shown = verbose ? (level === 'trace' ? 'trace' : 'debug') : consoleLevel;
-  return createLog({ level, consoleLevel: shown, generation, ...(config.logging.file ? { file: config.logging.file } : {}) });
+  const maxFileBytes = env['OPENCLAW_TEST'] === '1' ? numberFrom(env['OPENCLAW_TEST_LOG_BYTES'], 1_000, 2 ** 30) : undefined;
+  return createLog({
+    level,
+    consoleLevel: shown,
+    generation,
+    ...(config.logging.file ? { file: config.logging.file } : {}),
+    ...(profile === undefined ? {} : { profile }),
+    ...(maxFileBytes === undefined ? {} : { maxFileBytes }),
+  });
 }
 
-const lockActor = ({ stateDir, configPath, port }: GatewayOptions) =>
+const lockActor = ({ stateDir, configPath, port, profile }: GatewayOptions) =>
   fromIo(({ run, report, signal }) => {
     let release: (() => void) | undefined;
     run(async () => {
@@ -153,6 +166,7 @@ const lockActor = ({ stateDir, configPath, port }: GatewayOptions) =>
         const lock = await acquireLock({
           stateDir,
           configPath,
+          profile,
           signal,
           info: { pid: process.pid, startedAt: Date.now(), version, configPath, stateDir, port },
         });
@@ -182,19 +196,27 @@ function watchPhases(
     onChange();
     if (phase === 'running') {
       readyOnce += 1;
+      if (readyOnce === 1) log.child('gateway').info({}, `log file ${log.file()}`);
       log.child('gateway').info({ ms: Math.round(Date.now() - startedAt) }, readyOnce === 1 ? 'ready' : 'ready again');
     } else if (phase !== 'preflight' && phase !== '') log.child('gateway').debug({ phase }, 'phase');
     if (phase === 'stopping') {
       setTimeout(() => {
-        log.error(
-          { unfinished: Object.keys((root.getSnapshot() as { children?: object }).children ?? {}) },
-          'the stop took longer than allowed',
-        );
+        log.error({ code: 'shutdown-timeout', unfinished: unfinished(root) }, 'the stop took longer than allowed');
         log.flush();
-        process.exit(0);
+        const { failure } = (root.getSnapshot() as { context: { failure?: { exitCode: number } } }).context;
+        process.exit(failure?.exitCode ?? 0);
       }, shutdownMs + hardLimitGraceMs).unref();
     }
   });
+}
+
+/** Names of the actors that are still there, innermost last. @param part only those below this child of the root. */
+function unfinished(root: AnyActorRef, part?: string): string[] {
+  const { children = {} } = root.getSnapshot() as { children?: Record<string, AnyActorRef> };
+  return Object.values(children)
+    .filter(({ id }) => part === undefined || id.startsWith(`${part}@`))
+    .flatMap((child) => [pathOf(child), ...unfinished(child)])
+    .slice(0, 20);
 }
 
 function handshakeMs(env: Record<string, string | undefined>): number {

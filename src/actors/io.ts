@@ -57,8 +57,10 @@ export function fromIo<TInput, TEvent extends EventObject = EventObject>(start: 
       end?.();
     }
 
-    function crash(error: unknown) {
-      if (!ended) (self as AnyActorRef).send({ type: 'io.crashed', error });
+    function crash(error: unknown): boolean {
+      if (ended) return false;
+      (self as AnyActorRef).send({ type: 'io.crashed', error });
+      return true;
     }
 
     function guard<A extends unknown[]>(callback: (...args: A) => unknown) {

@@ -2,7 +2,7 @@
  * The gateway's log: JSON lines in a file that rolls by day and size, and readable lines on the terminal. Built on pino,
  * which serialises; the file is written in batches, never one call per line and never on the way to an answer.
  */
-import { closeSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import { closeSync, lstatSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
 import pino from 'pino';
@@ -17,10 +17,19 @@ export interface Log {
   error(data: object, message: string): void;
   fatal(data: object, message: string): void;
   child(subsystem: string): Log;
+  /** Whether a debug record would be written anywhere; what only serves such records can be left out. */
+  readonly isDebug: boolean;
   /** Path of the file that is written now. */
   file(): string;
+  place(): LogPlace;
   flush(): void;
   close(): void;
+}
+
+export interface LogPlace {
+  file: string;
+  /** Bytes in the files that this process has put aside. */
+  before: number;
 }
 
 export interface LogOptions {
@@ -30,16 +39,22 @@ export interface LogOptions {
   file?: string;
   /** JSON on the terminal instead of readable lines. */
   json?: boolean;
+  /** Part of the file's name: two instances never share a file. */
+  profile?: string;
+  /** Size at which the file is put aside. */
+  maxFileBytes?: number;
+  /** Where the day comes from. */
+  now?(): Date;
   generation(): number;
 }
 
-const maxFileBytes = 50 * 1024 * 1024;
+const defaultMaxFileBytes = 50 * 1024 * 1024;
 const maxAgeMs = 24 * 3_600_000;
 const flushMs = 100;
 const flushBytes = 64 * 1024;
 
 export function createLog(options: LogOptions): Log {
-  const sink = createFileSink(options.file);
+  const sink = createFileSink(options);
   const streams = pino.multistream(
     [
       { level: pinoLevel(options.level), stream: { write: (line: string) => sink.write(redactText(line)) } },
@@ -65,8 +80,10 @@ export function createLog(options: LogOptions): Log {
     warn: (data, message) => logger.warn(data, message),
     error: (data, message) => logger.error(data, message),
     fatal: (data, message) => logger.fatal(data, message),
+    isDebug: weight(lowest) <= weight('debug'),
     child: (subsystem) => wrap(logger.child({ subsystem })),
-    file: () => sink.file(),
+    file: () => sink.place().file,
+    place: sink.place,
     flush: () => sink.flush(),
     close: () => sink.close(),
   });
@@ -94,7 +111,8 @@ function logFolder(): string {
   for (const folder of [join(tmpdir(), 'openclaw'), join(tmpdir(), `openclaw-${uid}`)]) {
     try {
       mkdirSync(folder, { recursive: true, mode: 0o700 });
-      if (uid < 0 || statSync(folder).uid === uid) return folder;
+      const stat = lstatSync(folder);
+      if (uid < 0 || (stat.isDirectory() && stat.uid === uid && (stat.mode & 0o077) === 0)) return folder;
     } catch {
       // Not ours to create: the next candidate carries the user's number.
     }
@@ -104,72 +122,90 @@ function logFolder(): string {
 
 interface FileSink {
   write(line: string): void;
-  file(): string;
+  place(): LogPlace;
   flush(): void;
   close(): void;
 }
 
-function createFileSink(fixed: string | undefined): FileSink {
+function createFileSink({ file: fixed, profile, maxFileBytes = defaultMaxFileBytes, now = () => new Date() }: LogOptions): FileSink {
   const folder = fixed === undefined ? logFolder() : dirname(fixed);
+  const stem = profile === undefined ? 'openclaw' : `openclaw-${profile}`;
   let day = '';
   let path = fixed ?? '';
   let fd: number | undefined;
   let size = 0;
+  let before = 0;
   let buffer = '';
   let timer: NodeJS.Timeout | undefined;
 
   function open() {
-    const today = dayOf(new Date());
+    const today = dayOf(now());
     if (fd !== undefined && (fixed !== undefined || today === day) && size < maxFileBytes) return;
-    if (fd !== undefined) closeSync(fd);
-    try {
-      if (fixed === undefined) {
-        day = today;
-        path = join(folder, `openclaw-${today}.log`);
-        removeOld(folder, path);
-      } else mkdirSync(folder, { recursive: true, mode: 0o700 });
-      if (sizeOf(path) >= maxFileBytes) renameSync(path, `${path}.1`);
-      fd = openSync(path, 'a', 0o600);
-      size = sizeOf(path);
-    } catch {
-      // Logging never stops the gateway: without a file the terminal still has the lines.
-      fd = undefined;
-    }
+    if (fd !== undefined) before += size;
+    closeFile();
+    if (fixed === undefined) {
+      day = today;
+      path = join(folder, `${stem}-${today}.log`);
+      removeOld(folder, path, now().getTime());
+    } else mkdirSync(folder, { recursive: true, mode: 0o700 });
+    if (sizeOf(path) >= maxFileBytes) renameSync(path, `${path}.1`);
+    fd = openSync(path, 'a', 0o600);
+    size = sizeOf(path);
+  }
+
+  function closeFile() {
+    const open = fd;
+    fd = undefined;
+    if (open !== undefined) closeSync(open);
   }
 
   function flush() {
     clearTimeout(timer);
     timer = undefined;
-    if (buffer === '') return;
-    open();
-    if (fd !== undefined) size += writeSync(fd, buffer);
+    const bytes = Buffer.from(buffer);
     buffer = '';
+    if (bytes.length === 0) return;
+    try {
+      open();
+      for (let at = 0; fd !== undefined && at < bytes.length; ) {
+        const written = writeSync(fd, bytes, at);
+        at += written;
+        size += written;
+      }
+    } catch {
+      // Logging never stops the gateway: a disk that is full or a folder that is gone costs these lines, and the next
+      // ones are tried anew. The terminal still has them.
+      closeFile();
+    }
   }
 
-  open();
+  try {
+    open();
+  } catch {
+    // As above: the first line tries again.
+  }
   return {
     write(line) {
       buffer += line;
       if (buffer.length > flushBytes) flush();
       else timer ??= setTimeout(flush, flushMs).unref();
     },
-    file: () => path,
+    place: () => ({ file: path, before }),
     flush,
     close() {
       flush();
-      if (fd !== undefined) closeSync(fd);
-      fd = undefined;
+      closeFile();
     },
   };
 }
 
 const sizeOf = (path: string) => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 
-function removeOld(folder: string, keep: string): void {
+function removeOld(folder: string, keep: string, now: number): void {
   for (const name of readdirSync(folder)) {
     if (!/^openclaw-(.+-)?\d{4}-\d{2}-\d{2}\.log(\.1)?$/.test(name) || join(folder, name) === keep) continue;
     const stat = statSync(join(folder, name), { throwIfNoEntry: false });
-    if (stat && Date.now() - stat.mtimeMs > maxAgeMs) rmSync(join(folder, name), { force: true });
+    if (stat && now - stat.mtimeMs > maxAgeMs) rmSync(join(folder, name), { force: true });
   }
 }
 

@@ -21,6 +21,7 @@ import type { ListenerPort } from './hub/listener.ts';
 import { createInbound } from './inbound.ts';
 import { type Recorder, stateOf } from './inspector/recorder.ts';
 import { treeOf } from './inspector/tree.ts';
+import { type Unwell, unwell } from './inspector/unwell.ts';
 import type { Log } from './log.ts';
 import { tailLog } from './log-tail.ts';
 import type { Ports } from './ports.ts';
@@ -56,6 +57,10 @@ export interface Gateway {
   handshakeMs: number;
   listener(): ListenerPort;
   root(): AnyActorRef;
+  /** Errors that no actor owns, newest last. */
+  faults: { at: number; message: string }[];
+  /** Called when somebody failed or came back. */
+  onActorsTurned(): void;
   onShutdown(handler: (payload: { reason: string; restartExpectedMs?: number }) => void): () => void;
   retryAfterMs(): number | undefined;
 }
@@ -91,13 +96,30 @@ export function buildTree(gateway: Gateway): TreeTable {
   };
   const storePath = join(options.stateDir, 'gateway.db');
 
+  /** Whoever crashed and is not back, and errors of the last minute that nobody owns. */
+  function degraded(): Unwell[] {
+    const stray = gateway.faults.filter(({ at }) => env.now() - at < 60_000);
+    const last = stray.at(-1);
+    return [...unwell(gateway.root()), ...(last ? [{ id: 'process', state: 'faulty', restarts: 0, lastError: last.message }] : [])];
+  }
+
+  /** The phase shows it, too: the root is told when the edge is no longer whole, and when it is again. */
+  function noteEdge() {
+    const root = gateway.root();
+    const isWhole = !degraded().some(({ id }) => id.startsWith('edge/'));
+    const state = stateOf(root);
+    if (state === 'running.ready' && !isWhole) root.send({ type: 'edge.degraded' });
+    if (state === 'running.degraded' && isWhole) root.send({ type: 'edge.recovered' });
+  }
+
   const health = createHealth({
     now: env.now,
     phase: () => stateOf(gateway.root()),
     generation: gateway.generation,
     isSafe: () => false,
-    degraded: () => [],
-    coreDown: () => ports.find('store') === undefined || ports.find('runs') === undefined,
+    degraded,
+    coreDown: () =>
+      ports.find('store') === undefined || ports.find('runs') === undefined || degraded().some(({ id }) => id.startsWith('core/')),
     actorCount: () => countActors(gateway.root()),
     accounts: () => channels.statuses(),
     outbox: () => ({ queued: ports.find('outbox')?.depth() ?? 0 }),
@@ -115,6 +137,7 @@ export function buildTree(gateway: Gateway): TreeTable {
 
   /** Computes health anew and tells everybody; cheap when nobody is there, rarer when many are. */
   const refresh = coalesce(() => {
+    noteEdge();
     health.refresh();
     tellHealth();
   }, 100);
@@ -128,6 +151,7 @@ export function buildTree(gateway: Gateway): TreeTable {
     health.invalidate();
     refresh();
   };
+  gateway.onActorsTurned = () => changed();
 
   const status = createStatus({ health, presence, now: env.now, config: gateway.config, recent: () => ports.find('runs')?.recent() });
   const source: ContextSource = {
@@ -155,7 +179,7 @@ export function buildTree(gateway: Gateway): TreeTable {
     config: () => configSnapshot(options, gateway.config()),
     logs: (params) => {
       log.flush();
-      return tailLog(log.file(), params);
+      return tailLog(log.place(), params);
     },
     models: () => models.list(),
     inspector: {
@@ -223,7 +247,7 @@ export function buildTree(gateway: Gateway): TreeTable {
             handshakeMs: gateway.handshakeMs,
             maxPayload: gateway.config().gateway.maxPayload,
             maxBufferedBytes: gateway.config().gateway.maxBufferedBytes,
-            verbose: options.verbose || ['debug', 'trace'].includes(gateway.config().logging.level),
+            verbose: log.isDebug,
             contextFor: createContexts(source),
             health: () => ({ payload: health.current(), version: health.version }),
             refreshHealth: () => refresh(),
@@ -322,7 +346,10 @@ function inboxOf(ports: Ports<PortTable>, name: string): number | undefined {
   return undefined;
 }
 
+/** Those that are there whoever is connected: the answer of one client must not depend on its own connection. */
 function countActors(actor: AnyActorRef): number {
   const { children = {} } = actor.getSnapshot() as { children?: Record<string, AnyActorRef> };
-  return Object.values(children).reduce((sum, child) => sum + countActors(child), 1);
+  return Object.values(children)
+    .filter(({ id }) => !id.startsWith('shard:'))
+    .reduce((sum, child) => sum + countActors(child), 1);
 }

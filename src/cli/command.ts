@@ -1,4 +1,5 @@
 /** What a command is, and how it says that it was called wrongly. */
+import type { FatalError } from '../protocol/errors.ts';
 import type { GatewayOptions } from '../protocol/config/options.ts';
 import type { Io } from './io.ts';
 
@@ -28,6 +29,8 @@ export type Call = Pick<CommandCall, 'options' | 'io' | 'profile'>;
 /** What `main.ts` hands in: the command line itself never sees the actors. */
 export interface Hooks {
   startGateway(options: GatewayOptions): Promise<number>;
+  /** Writes the reason a gateway did not start to its log, where it is looked for afterwards. */
+  noteFatal(error: FatalError, profile: string | undefined): Promise<void>;
 }
 
 export interface Command {

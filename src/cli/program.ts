@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { type Command, type OptionSpec, type OptionValues, UsageError } from './command.ts';
 import { type CommandRow, commands } from './commands/index.ts';
+import { withProfile } from './errors.ts';
 import type { Io } from './io.ts';
 import { table } from './table.ts';
 
@@ -46,10 +47,10 @@ export function parseFlags(command: Command, args: string[]): { options: OptionV
     const { values, positionals } = parseArgs({ args: joinNegative(args, specs), options, allowPositionals: true, strict: true });
     return { options: values, positionals };
   } catch (error) {
-    const message = (error as Error).message.split('. ')[0] ?? 'wrong flags';
-    const unknown = /Unknown option '--?([^']+)'/.exec(message)?.[1];
+    const message = ((error as Error).message.split('. ')[0] ?? 'wrong flags').replace(/^Unknown option/, 'unknown flag');
+    const unknown = /unknown flag '--?([^']+)'/.exec(message)?.[1];
     const near = unknown && nearest(unknown, Object.keys(specs));
-    throw new UsageError(`${message}${near ? `, did you mean --${near}?` : ''} Usage: ${command.usage}`);
+    throw new UsageError(`${message}${near ? `, did you mean --${near}?` : '.'} Usage: ${command.usage}`);
   }
 }
 
@@ -70,7 +71,8 @@ function joinNegative(args: string[], specs: Record<string, OptionSpec>): string
   return result;
 }
 
-export function helpOf(command: Command, io: Io): string {
+/** @param profile repeated in what is suggested: the reader is about to copy it. */
+export function helpOf(command: Command, io: Io, profile: string | undefined): string {
   const specs: Record<string, OptionSpec> = { ...command.options, ...commonOptions };
   const rows = Object.entries(specs).map(([name, { short, value, help }]) => [
     io.paint(`${short ? `-${short}, ` : '    '}--${name}${value ? ` ${value}` : ''}`, 'cyan'),
@@ -79,10 +81,10 @@ export function helpOf(command: Command, io: Io): string {
   return [
     command.summary,
     '',
-    `${io.paint('Usage', 'bold')}  ${command.usage}`,
+    `${io.paint('Usage', 'bold')}  ${withProfile(command.usage, profile)}`,
     '',
     ...table(rows).map((line) => `  ${line}`),
-    ...(command.examples ? ['', ...command.examples.map((example) => `  ${io.paint(`$ ${example}`, 'dim')}`)] : []),
+    ...(command.examples ? ['', ...command.examples.map((example) => `  ${io.paint(`$ ${withProfile(example, profile)}`, 'dim')}`)] : []),
   ].join('\n');
 }
 

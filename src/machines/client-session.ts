@@ -3,7 +3,8 @@
  * socket itself belongs to the invoked actors, and which of them listens *is* the state.
  *
  *   connecting ──connect.granted──▶ open ──shutdown.announced──▶ leaving ─┐
- *        └──connect.refused──▶ closing ◀──pump.violated──┴◀──gateway.drain┘
+ *     │  └──connect.refused──▶ closing ◀──pump.violated──┴◀──gateway.drain┘
+ *     └──shutdown.announced | gateway.drain──▶ (back to the listener) closed
  *   any ──socket.closed──▶ closed
  */
 import { assign, setup } from 'xstate';
@@ -39,6 +40,8 @@ export const clientSession = setup({
     noteClose: assign({ close: ({ event }) => (event as { close: CloseWith }).close }),
     /** A bug of ours: the client learns that it was not to blame. */
     noteFault: assign({ close: { code: 1011, reason: 'internal error' } }),
+    /** Whoever has not said a word yet is no client of this generation: the socket waits for the next one. */
+    handBack: (_, _params: undefined) => {},
     noteRestart: assign({ close: { code: 1012, reason: 'service restart' } }),
   },
 }).createMachine({
@@ -58,7 +61,8 @@ export const clientSession = setup({
       on: {
         'connect.granted': 'open',
         'connect.refused': { target: 'closing', actions: 'noteClose' },
-        'gateway.drain': { target: 'closing', actions: 'noteRestart' },
+        'shutdown.announced': { target: 'closed', actions: 'handBack' },
+        'gateway.drain': { target: 'closed', actions: 'handBack' },
       },
     },
     open: {

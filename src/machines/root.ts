@@ -7,9 +7,9 @@
  *       └─ failed ──┴─────────┘    any ──stop──▶ stopping ▶ stopped            stopping ──escalation──▶ failed
  *
  * Entering `restarting` or `stopping` emits `shutdown` before any child is asked to leave. Lock and listener outlive a
- * restart, so the process keeps its PID and nobody is refused.
+ * restart, so the process keeps its PID and nobody is refused. A listener that crashes is opened again in place.
  */
-import { type AnyActorLogic, assign, emit, enqueueActions, type ErrorActorEvent, sendTo, setup, stopChild } from 'xstate';
+import { type AnyActorLogic, assign, emit, enqueueActions, type ErrorActorEvent, setup, stopChild } from 'xstate';
 import type { FatalCode } from '../protocol/errors.ts';
 import type { Env, SupervisorSpec } from './child-spec.ts';
 import { notProvided } from './not-provided.ts';
@@ -32,8 +32,9 @@ export type RootEvent =
   | { type: 'boot.failed'; failure: Failure }
   | { type: 'child.up'; actorId: string }
   | { type: 'child.stopped'; actorId: string }
-  | { type: 'supervisor.exhausted'; actorId: string }
+  | { type: 'supervisor.exhausted'; actorId: string; error?: unknown }
   | { type: 'config.read' }
+  | { type: 'signal.again' }
   | { type: 'edge.degraded' }
   | { type: 'edge.recovered' }
   | { type: 'restart.asked'; reason: string }
@@ -46,6 +47,9 @@ export type RootEvent =
 
 /** Sent to every client before anything is closed. Strict: no other member. */
 export type ShutdownEmitted = { type: 'shutdown'; reason: string; restartExpectedMs?: number };
+
+/** A part did not leave in its time and is abandoned; the log names what is left of it. */
+export type AbandonedEmitted = { type: 'part.abandoned'; part: 'runs' | 'edge' | 'core' };
 
 export interface RootInput {
   env: Env;
@@ -75,6 +79,10 @@ interface RootContext {
   generation: number;
   /** `SIGUSR1` came before anybody could decide about it. */
   restartSignalled: boolean;
+  /** A restart was decided before there was anything to restart. */
+  restartDecided: boolean;
+  /** Moments of the listener's crashes inside its window. */
+  listenerCrashes: number[];
   /** Moments of unattributed faults inside the window of the root's own intensity. */
   faults: number[];
   failure: Failure | undefined;
@@ -84,7 +92,11 @@ interface RootContext {
 
 /** Unattributed faults the root bears within a minute before it gives up (lifecycle 13.1). */
 const maxFaults = 3;
+/** Crashes of the listener within a minute before the root gives up (lifecycle 13.1). */
+const maxListenerCrashes = 3;
 const faultWindowMs = 60_000;
+/** Pause before a signal is offered again to a controller that is just being started anew. */
+const signalAgainMs = 300;
 /** What a soft restart is announced with. */
 export const restartExpectedMs = 1_500;
 
@@ -97,7 +109,8 @@ const escalation = (message: string): Failure => ({
 
 /**
  * Runs, then channels, then clients and the store: no start order has this as its reverse, so it is spelled out.
- * `then` is where the sequence leads; each step has its own deadline.
+ * `then` is where the sequence leads; each step has its own deadline. What is not done by then is stopped without asking,
+ * and only then: a stop that takes over from a restart lets whoever is leaving go on leaving.
  */
 const leave = (then: string) =>
   ({
@@ -106,27 +119,25 @@ const leave = (then: string) =>
       endingRuns: {
         entry: 'endRuns',
         on: { 'runs.ended': 'closingEdge' },
-        after: { runsLimit: 'closingEdge' },
+        after: { runsLimit: { target: 'closingEdge', actions: { type: 'reportAbandoned', params: 'runs' } } },
       },
       closingEdge: {
         entry: 'drainEdge',
         on: {
           'part.gone': 'closingCore',
-          'xstate.done.actor.*': { guard: 'isEdge', target: 'closingCore' },
-          'xstate.error.actor.*': { guard: 'isEdge', target: 'closingCore' },
+          'xstate.done.actor.*': { guard: 'isEdge', target: 'closingCore', actions: 'stopEdge' },
+          'xstate.error.actor.*': { guard: 'isEdge', target: 'closingCore', actions: 'stopEdge' },
         },
-        after: { edgeLimit: 'closingCore' },
-        exit: 'stopEdge',
+        after: { edgeLimit: { target: 'closingCore', actions: [{ type: 'reportAbandoned', params: 'edge' }, 'stopEdge'] } },
       },
       closingCore: {
         entry: 'drainCore',
         on: {
           'part.gone': then,
-          'xstate.done.actor.*': { guard: 'isCore', target: then },
-          'xstate.error.actor.*': { guard: 'isCore', target: then },
+          'xstate.done.actor.*': { guard: 'isCore', target: then, actions: 'stopCore' },
+          'xstate.error.actor.*': { guard: 'isCore', target: then, actions: 'stopCore' },
         },
-        after: { coreLimit: then },
-        exit: 'stopCore',
+        after: { coreLimit: { target: then, actions: [{ type: 'reportAbandoned', params: 'core' }, 'stopCore'] } },
       },
     },
   }) as const;
@@ -136,7 +147,7 @@ export const root = setup({
     input: {} as RootInput,
     context: {} as RootContext,
     events: {} as RootEvent,
-    emitted: {} as ShutdownEmitted,
+    emitted: {} as ShutdownEmitted | AbandonedEmitted,
     output: {} as RootOutput,
   },
   actors: {
@@ -151,6 +162,12 @@ export const root = setup({
     isSignal: ({ event }, names: readonly SignalName[]) => event.type === 'signal.received' && names.includes(event.name),
     isCore: ({ context, event }) => (event as { actorId?: string }).actorId === `core@${context.generation}`,
     isEdge: ({ context, event }) => (event as { actorId?: string }).actorId === `edge@${context.generation}`,
+    isTree: ({ event }) => /^(core|edge)@/.test((event as { actorId?: string }).actorId ?? ''),
+    isRestartWanted: ({ context }) => context.restartDecided,
+    mayOpenAgain: ({ context }) => {
+      const now = context.env.now();
+      return context.listenerCrashes.filter((at) => now - at < faultWindowMs).length < maxListenerCrashes;
+    },
     hasFailed: ({ context }) => context.failure !== undefined,
     exceedsFaults: ({ context }) => {
       const now = context.env.now();
@@ -185,12 +202,23 @@ export const root = setup({
       faults: ({ context }) => [...context.faults.filter((at) => context.env.now() - at < faultWindowMs), context.env.now()],
     }),
     rememberRestart: assign({ restartSignalled: true }),
-    askControl: sendTo(({ system }) => system.get('control'), { type: 'restart.signalled' }),
+    decideRestart: assign({ restartDecided: true }),
+    forgetDecision: assign({ restartDecided: false }),
     passRemembered: enqueueActions(({ context, enqueue, system }) => {
-      if (!context.restartSignalled || system.get('control') === undefined) return;
+      if (!context.restartSignalled) return;
+      const control = system.get('control');
+      // Just crashed and about to be back: a signal is never lost.
+      if (control === undefined) return enqueue.raise({ type: 'signal.again' }, { delay: signalAgainMs, id: 'signal.again' });
       enqueue.assign({ restartSignalled: false });
-      enqueue.sendTo(system.get('control'), { type: 'restart.signalled' });
+      enqueue.sendTo(control, { type: 'restart.signalled' });
     }),
+    openAgain: enqueueActions(({ context, enqueue }) => {
+      const now = context.env.now();
+      enqueue.assign({ listenerCrashes: [...context.listenerCrashes.filter((at) => now - at < faultWindowMs), now] });
+      enqueue.stopChild('listener');
+      enqueue.spawnChild('listener', { id: 'listener', systemId: 'listener' });
+    }),
+    reportAbandoned: emit((_, part: 'runs' | 'edge' | 'core') => ({ type: 'part.abandoned' as const, part })),
     noteStop: assign({ reason: 'gateway stopping', exitCode: 0 }),
     noteInterrupt: assign({ exitCode: 130 }),
     announceRestart: emit({ type: 'shutdown', reason: 'gateway restarting', restartExpectedMs }),
@@ -249,6 +277,8 @@ export const root = setup({
     limits: input.limits,
     generation: 0,
     restartSignalled: false,
+    restartDecided: false,
+    listenerCrashes: [],
     faults: [],
     failure: undefined,
     exitCode: 0,
@@ -257,6 +287,14 @@ export const root = setup({
   initial: 'preflight',
   on: {
     'fault.unowned': [{ guard: 'exceedsFaults', target: '.stopping', actions: 'noteFaults' }, { actions: 'countFault' }],
+    'xstate.error.actor.listener': [
+      { guard: 'mayOpenAgain', actions: 'openAgain' },
+      { target: '.stopping', actions: 'noteCoreFailure' },
+    ],
+    'xstate.error.actor.*': { target: '.stopping', actions: 'noteCoreFailure' },
+    // The address was lost to somebody else while the listener was being opened again.
+    'boot.failed': { target: '.stopping', actions: 'noteFailure' },
+    'signal.again': { actions: 'passRemembered' },
   },
   states: {
     preflight: {
@@ -300,8 +338,6 @@ export const root = setup({
       entry: ['nextGeneration', 'spawnCore'],
       on: {
         'child.up': { guard: 'isCore', target: 'starting' },
-        'boot.failed': { target: 'stopping', actions: 'noteFailure' },
-        'xstate.error.actor.*': { target: 'stopping', actions: 'noteCoreFailure' },
         'supervisor.exhausted': { guard: 'isCore', target: 'stopping', actions: 'noteCoreFailure' },
         'signal.received': [
           { guard: { type: 'isSignal', params: ['SIGTERM', 'SIGINT', 'SIGHUP'] }, target: 'stopping' },
@@ -315,18 +351,19 @@ export const root = setup({
       entry: 'spawnEdge',
       on: {
         'child.up': { guard: 'isEdge', target: 'running' },
-        'xstate.error.actor.*': { target: 'stopping', actions: 'noteCoreFailure' },
         'supervisor.exhausted': { guard: 'isCore', target: 'stopping', actions: 'noteCoreFailure' },
         'signal.received': [
           { guard: { type: 'isSignal', params: ['SIGTERM', 'SIGINT', 'SIGHUP'] }, target: 'stopping' },
           { guard: { type: 'isSignal', params: ['SIGUSR1'] }, actions: 'rememberRestart' },
         ],
+        'restart.asked': { actions: 'decideRestart' },
         'stop.asked': 'stopping',
       },
       after: { settleLimit: 'running' },
     },
     running: {
       entry: 'passRemembered',
+      always: { guard: 'isRestartWanted', target: 'draining' },
       initial: 'ready',
       states: {
         ready: { on: { 'edge.degraded': 'degraded' } },
@@ -334,21 +371,19 @@ export const root = setup({
       },
       on: {
         'restart.asked': 'draining',
-        'xstate.error.actor.*': { target: 'stopping', actions: 'noteCoreFailure' },
         'supervisor.exhausted': { guard: 'isCore', target: 'stopping', actions: 'noteCoreFailure' },
         'signal.received': [
           { guard: { type: 'isSignal', params: ['SIGTERM', 'SIGINT', 'SIGHUP'] }, target: 'stopping' },
-          { guard: { type: 'isSignal', params: ['SIGUSR1'] }, actions: 'askControl' },
+          { guard: { type: 'isSignal', params: ['SIGUSR1'] }, actions: ['rememberRestart', 'passRemembered'] },
         ],
         'stop.asked': 'stopping',
       },
     },
     draining: {
-      entry: 'parkRuns',
+      entry: ['forgetDecision', 'parkRuns'],
       on: {
         'runs.idle': 'restarting',
         'restart.cancelled': { target: 'running', actions: 'unparkRuns' },
-        'xstate.error.actor.*': { target: 'stopping', actions: 'noteCoreFailure' },
         'supervisor.exhausted': { guard: 'isCore', target: 'stopping', actions: 'noteCoreFailure' },
         'signal.received': { guard: { type: 'isSignal', params: ['SIGTERM', 'SIGINT', 'SIGHUP'] }, target: 'stopping' },
         'stop.asked': 'stopping',
@@ -359,12 +394,14 @@ export const root = setup({
       entry: 'announceRestart',
       ...leave('#root.rereading'),
       on: {
+        'xstate.error.actor.*': { guard: 'isTree' },
         'signal.received': { guard: { type: 'isSignal', params: ['SIGTERM', 'SIGINT', 'SIGHUP'] }, target: 'stopping' },
         'stop.asked': 'stopping',
       },
     },
     rereading: {
-      invoke: { id: 'reread', src: 'reread' },
+      // Reading is never a reason to stay away: the last applied configuration is there.
+      invoke: { id: 'reread', src: 'reread', onError: 'opening' },
       on: {
         'config.read': 'opening',
         'signal.received': { guard: { type: 'isSignal', params: ['SIGTERM', 'SIGINT', 'SIGHUP'] }, target: 'stopped' },
@@ -377,6 +414,11 @@ export const root = setup({
       entry: ['announceStop', 'closeListener'],
       ...leave('#root.ended'),
       on: {
+        // Nothing that breaks now may start the end anew.
+        'xstate.error.actor.*': {},
+        'xstate.error.actor.listener': {},
+        'fault.unowned': { actions: 'countFault' },
+        'boot.failed': {},
         // A second Ctrl-C is a person who does not want to wait.
         'signal.received': { guard: { type: 'isSignal', params: ['SIGINT'] }, target: 'stopped', actions: 'noteInterrupt' },
       },

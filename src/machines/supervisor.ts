@@ -365,7 +365,9 @@ export const supervisor = setup({
       });
     }),
     reportUp: ({ self }) => self._parent?.send({ type: 'child.up', actorId: self.id }),
-    reportExhausted: ({ self }) => self._parent?.send({ type: 'supervisor.exhausted', actorId: self.id }),
+    /** With its cause: the error itself follows only when everybody has left. */
+    reportExhausted: ({ self, context }) =>
+      self._parent?.send({ type: 'supervisor.exhausted', actorId: self.id, error: context.lastError }),
     giveUp: ({ context }) => {
       throw new SupervisorFailure(
         `${context.spec.name}: more than ${context.spec.intensity.max} restarts in ${context.spec.intensity.withinMs} ms`,

@@ -119,7 +119,13 @@ export async function startGateway(options: GatewayOptions = {}): Promise<Gatewa
     const ended = exited.then(({ code }) => {
       throw new Error(`the gateway ended with ${code} before it was ready:\n${watched.stdout()}${watched.stderr()}`);
     });
-    await Promise.race([watched.printed(options.ready === false ? /listening on ws:/ : /\] ready/), ended]);
+    await Promise.race([watched.printed(options.ready === false ? /listening on ws:/ : /\] ready/, 30_000), ended]).catch(
+      (error: unknown) => {
+        // Nobody else knows of it: left alone it would hold its port for ever.
+        child.kill('SIGKILL');
+        throw error;
+      },
+    );
     port = Number(/listening on ws:\/\/[^\s]*?:(\d+)/.exec(watched.stdout())?.[1]);
   }
   const url = `ws://127.0.0.1:${port}`;

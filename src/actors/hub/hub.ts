@@ -171,6 +171,13 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
       refusePump: refusePump(scope),
       closer: closer(scope),
     },
+    actions: {
+      handBack({ context: { connId } }) {
+        const connection = sessions.get(connId);
+        sessions.delete(connId);
+        if (connection) ports.listener().takeBack(connection);
+      },
+    },
   });
 
   /** Forgets a closed connection, whatever state its session was in. */
@@ -235,11 +242,12 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
     });
     const offShutdown = ports.onShutdown(
       guard((payload) => {
+        // Whoever comes from here on, or has not introduced itself, waits for the next generation.
+        detach?.();
         broadcaster.send('shutdown', payload);
         // Nothing follows the shutdown event but responses and the close frame.
-        const told = [...connections.values()];
         connections.clear();
-        for (const { connId } of told) sessionOf(connId)?.send({ type: 'shutdown.announced' });
+        for (const connId of [...sessions.keys()]) sessionOf(connId)?.send({ type: 'shutdown.announced' });
       }),
     );
     let detach: (() => void) | undefined;

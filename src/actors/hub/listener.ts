@@ -9,7 +9,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { type WebSocket, WebSocketServer } from 'ws';
+import { type RawData, type WebSocket, WebSocketServer } from 'ws';
 import { FatalError } from '../../protocol/errors.ts';
 import { limits } from '../../protocol/limits.ts';
 import { fromIo } from '../io.ts';
@@ -28,6 +28,8 @@ export interface ConnectionTaker {
 export interface ListenerPort {
   /** Hands over waiting and coming connections; the returned function makes them wait again. */
   attach(taker: ConnectionTaker): () => void;
+  /** A connection that has said nothing yet waits for the next taker. */
+  takeBack(connection: Connection): void;
   /** The connection proved itself: it no longer counts as a stranger. */
   known(connection: Connection): void;
   readonly port: number;
@@ -44,7 +46,8 @@ export interface ListenerOptions {
   maxPayload: number;
   handshakeMs: number;
   register(port: ListenerPort): () => void;
-  onListening(url: string): void;
+  /** @param isFirst of the addresses: the others say the same again. */
+  onListening(url: string, isFirst: boolean): void;
   warn(message: string): void;
 }
 
@@ -56,8 +59,10 @@ const maxStrangers = 200;
 const strangerGraceMs = 500;
 const hardMaxStrangers = 4_000;
 
-export const listenerActor = (options: ListenerOptions) =>
-  fromIo<unknown>(({ guard, report, receive, run }) => {
+export const listenerActor = (options: ListenerOptions) => {
+  // A listener that is opened again after a crash takes the port its predecessor had, also one the system chose.
+  let bound = options.port;
+  return fromIo<unknown>(({ guard, report, receive, run, after }) => {
     const servers: Server[] = [];
     const silent = new Set<Socket>();
     const strangers = new Map<string, Connection>();
@@ -65,7 +70,7 @@ export const listenerActor = (options: ListenerOptions) =>
     const wss = new WebSocketServer({ noServer: true, maxPayload: options.maxPayload, perMessageDeflate: false, clientTracking: false });
     let taker: ConnectionTaker | undefined;
     let isClosing = false;
-    let port = options.port;
+    let port = bound;
     let release: (() => void) | undefined;
 
     const onConnection = (socket: Socket) => {
@@ -97,7 +102,10 @@ export const listenerActor = (options: ListenerOptions) =>
       ws.on('error', () => {
         // `ws` closes with the right code (1007, 1009, …) by itself; the session hears of it through 'close'.
       });
-      ws.once('close', () => forget(connection));
+      ws.once(
+        'close',
+        guard(() => forget(connection)),
+      );
       strangers.set(connection.connId, connection);
       trimStrangers();
       connection.send({ type: 'event', event: 'connect.challenge', payload: { nonce: connection.nonce, ts: connection.openedAt } });
@@ -116,15 +124,19 @@ export const listenerActor = (options: ListenerOptions) =>
     }
 
     function turnAway(connection: Connection) {
-      connection.ws.once('message', (data) => {
-        const id = requestIdOf(textOf(data));
-        if (id !== undefined) {
-          connection.refuse(id, { code: 'UNAVAILABLE', message: 'gateway restarting', retryable: true, retryAfterMs: 1_500 });
-        }
-        connection.close(1012, 'service restart');
-      });
+      connection.ws.once(
+        'message',
+        guard((data: RawData) => {
+          const id = requestIdOf(textOf(data));
+          if (id !== undefined) {
+            connection.refuse(id, { code: 'UNAVAILABLE', message: 'gateway restarting', retryable: true, retryAfterMs: 1_500 });
+          }
+          connection.close(1012, 'service restart');
+        }),
+      );
       stopWaiting(connection);
-      setTimeout(() => connection.ws.terminate(), 500).unref();
+      after(250, () => connection.close(1012, 'service restart'));
+      after(500, () => connection.ws.terminate());
     }
 
     function stopWaiting(connection: Connection) {
@@ -157,6 +169,15 @@ export const listenerActor = (options: ListenerOptions) =>
         return () => {
           if (taker === next) taker = undefined;
         };
+      },
+      takeBack(connection) {
+        if (!connection.isOpen) return;
+        connection.ws.once(
+          'close',
+          guard(() => forget(connection)),
+        );
+        hold(connection);
+        if (isClosing) turnAway(connection);
       },
       known(connection) {
         strangers.delete(connection.connId);
@@ -197,7 +218,8 @@ export const listenerActor = (options: ListenerOptions) =>
       servers.push(server);
       const address = server.address();
       if (address !== null && typeof address === 'object') port = address.port;
-      options.onListening(`ws://${host.includes(':') ? `[${host}]` : host}:${port}`);
+      bound = port;
+      options.onListening(`ws://${host.includes(':') ? `[${host}]` : host}:${port}`, servers.length === 1);
     }
 
     run(async () => {
@@ -218,7 +240,10 @@ export const listenerActor = (options: ListenerOptions) =>
     });
 
     receive((event) => {
-      if (event.type === 'gateway.drain') isClosing = true;
+      if (event.type !== 'gateway.drain') return;
+      isClosing = true;
+      // Whoever waits for a hub that will not come back is told so while there is time.
+      for (const connection of [...waiting.keys()]) turnAway(connection);
     });
 
     return () => {
@@ -237,6 +262,7 @@ export const listenerActor = (options: ListenerOptions) =>
       wss.close();
     };
   });
+};
 
 /**
  * `ws` has one limit per server and we need two per connection: little before `hello-ok`, much after it. The receiver

@@ -37,8 +37,17 @@ interface Seen {
   cause: string | undefined;
 }
 
-export function createRecorder(options: { now(): number; size?: number }): Recorder {
-  const { now, size = 10_000 } = options;
+export interface RecorderOptions {
+  now(): number;
+  size?: number;
+  /** An actor failed; its supervisor knows by now. */
+  onFailed?(actor: string, error: string): void;
+  /** Somebody failed, was started again, or a supervisor is steady: who is well may have changed. */
+  onTurn?(): void;
+}
+
+export function createRecorder(options: RecorderOptions): Recorder {
+  const { now, size = 10_000, onFailed = () => {}, onTurn = () => {} } = options;
   const ring: FlightRecord[] = [];
   const seen = new WeakMap<object, Seen>();
   let seq = 0;
@@ -63,6 +72,7 @@ export function createRecorder(options: { now(): number; size?: number }): Recor
       const actor = event.actorRef as unknown as AnyActorRef;
       if (event.type === '@xstate.actor') {
         add({ kind: 'created', actor: see(actor).path });
+        if (!/@1$|^[^@]*$/.test(actor.id)) onTurn();
         return;
       }
       if (event.type !== '@xstate.snapshot') return;
@@ -77,10 +87,16 @@ export function createRecorder(options: { now(): number; size?: number }): Recor
       entry.cause = event.event.type;
       const isNew = snapshot.status !== entry.status;
       entry.status = snapshot.status;
-      if (isNew && snapshot.status === 'error')
-        add({ kind: 'failed', actor: entry.path, cause: event.event.type, error: messageOf(snapshot.error) });
-      else if (isNew && snapshot.status !== 'active') add({ kind: 'ended', actor: entry.path, cause: event.event.type });
-      else if (state !== '') add({ kind: 'state', actor: entry.path, state, cause: event.event.type });
+      if (isNew && snapshot.status === 'error') {
+        const error = messageOf(snapshot.error);
+        add({ kind: 'failed', actor: entry.path, cause: event.event.type, error });
+        onFailed(entry.path, error);
+        onTurn();
+      } else if (isNew && snapshot.status !== 'active') add({ kind: 'ended', actor: entry.path, cause: event.event.type });
+      else if (state !== '') {
+        add({ kind: 'state', actor: entry.path, state, cause: event.event.type });
+        if (state === 'active.steady') onTurn();
+      }
     },
     fault: (path, error) => add({ kind: 'fault', actor: path, error: messageOf(error) }),
     history({ limit = 200, actor }) {

@@ -285,8 +285,9 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
       count = total;
       for (const row of [...rows].reverse()) recent.set(row.sessionKey, row);
       const { runs } = await store.call('runs.open', {});
-      for (const row of runs) recover(row);
+      // First: a supervisor starts nobody's conversation while it waits for its desk.
       report({ type: 'child.up' });
+      for (const row of runs) recover(row);
     });
 
     /** What was going on when the process ended (agent.md 4.6). */

@@ -1,5 +1,7 @@
 import { existsSync } from 'node:fs';
-import { type Call, defineCommand, UsageError } from '../command.ts';
+import type { GatewayOptions } from '../../protocol/config/options.ts';
+import { FatalError } from '../../protocol/errors.ts';
+import { type Call, type CommandCall, defineCommand, UsageError } from '../command.ts';
 import { withProfile } from '../errors.ts';
 import { checkFlags, describeIssue, resolveGateway } from '../gateway-options.ts';
 import { instanceOf } from '../settings.ts';
@@ -30,7 +32,7 @@ export const gateway = defineCommand({
     checkFlags(options, io.env);
     // Only where nothing is: an existing file is never completed by a start.
     if (options['dev'] && !existsSync(instanceOf(call).configPath)) await runSetup({ ...call, options: {} });
-    const resolved = resolveGateway(call);
+    const resolved = await resolve(call);
     for (const issue of resolved.configIssues) {
       const isOff = issue.level === 'error' ? ' (this section is off until it is corrected)' : '';
       io.note(`config: ${describeIssue(issue)}${isOff}`);
@@ -39,6 +41,16 @@ export const gateway = defineCommand({
     return call.hooks.startGateway(resolved);
   },
 });
+
+/** Who starts it without a terminal finds the reason in the log, under its code. */
+async function resolve(call: CommandCall): Promise<GatewayOptions> {
+  try {
+    return resolveGateway(call);
+  } catch (error) {
+    if (error instanceof FatalError) await call.hooks.noteFatal(error, call.profile);
+    throw error;
+  }
+}
 
 const greeting = (port: number, profile: Call['profile']) =>
   [

@@ -33,7 +33,9 @@ export const health = defineCommand({
 
 function print(document: Health, connection: string, io: Io): void {
   const { ok, phase, channels, channelLabels, linkChannel, model, sessions, actors } = document;
-  const rows: string[][] = [['gateway', `${ok ? io.paint('ok', 'green') : io.paint('not ok', 'red')}, ${phase} (${connection})`]];
+  const rows: string[][] = [
+    ['gateway', `${ok ? io.paint('ok', 'green') : io.paint('not ok', 'red')}, ${phase.replace(/\.ready$/, '')} (${connection})`],
+  ];
   for (const [id, channel] of Object.entries(channels)) {
     rows.push([channelLabels?.[id] ?? id, `${wordOf(channel, io)}${channel.lastError ? ` (${channel.lastError})` : ''}`]);
   }

@@ -5,6 +5,7 @@ import { get } from '../../protocol/config/parse.ts';
 import { workspaceOf } from '../../protocol/config/paths.ts';
 import { placeOf, scan } from '../../protocol/config/scan.ts';
 import { type Call, CommandError, defineCommand, textOption, UsageError } from '../command.ts';
+import { withProfile } from '../errors.ts';
 import { instanceOf } from '../settings.ts';
 import { table } from '../table.ts';
 
@@ -55,7 +56,7 @@ export const setup = defineCommand({
       ['sessions', sessions.path],
     ];
     for (const line of table(rows)) call.io.print(line);
-    call.io.print('\nStart the gateway with: openclaw gateway');
+    call.io.print(withProfile('\nStart the gateway with: openclaw gateway', call.profile));
     return 0;
   },
 });
