@@ -52,11 +52,14 @@ export interface Channel {
   /** What becomes of a row whose sending was cut off by the end of the process. */
   afterCrash: 'queued' | 'unknown';
   retry(config: Config, accountId: string): { attempts: number; minDelayMs: number; maxDelayMs: number; jitter: number };
-  /** Follows up on a row nobody can say anything about: an offer to send it again, or nothing. */
-  askAbout(config: Config, row: OutboxRow): string | undefined;
+  /** Follows up on a row nobody can say anything about. */
+  afterUnknown(config: Config, row: OutboxRow): AfterUnknown;
   /** Messages per interval: of the whole account, and of one chat. */
   rate: { account: Rate; chat(chat: string): Rate };
 }
+
+/** Asks the person with this text, sends another copy, or leaves it to the operator. */
+export type AfterUnknown = { do: 'ask'; text: string } | { do: 'resend' } | { do: 'hold' };
 
 export interface Rate {
   cap: number;

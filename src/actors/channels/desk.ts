@@ -13,6 +13,7 @@ import type { Address, OutboxRow, StorePort } from '../store/contract.ts';
 import type { AccountPorts, Channel } from './channel.ts';
 import type { AccountState, AccountStatus, InboundPort, Sender } from './contract.ts';
 import type { OutboxPort, OutboxPorts } from './outbox.ts';
+import { createOutboxMemory } from './outbox-memory.ts';
 import { telegram } from './telegram/index.ts';
 
 const channels: readonly Channel[] = [telegram];
@@ -57,6 +58,7 @@ export interface ChannelDesk {
 export function createChannelDesk(ports: ChannelDeskPorts): ChannelDesk {
   const statuses = new Map<string, AccountStatus>();
   const senders = new Map<string, Sender>();
+  const memory = createOutboxMemory(ports.now);
   const keyOf = (channel: string, accountId: string) => `${channel}:${accountId}`;
 
   const accountPorts: AccountPorts = {
@@ -138,7 +140,9 @@ export function createChannelDesk(ports: ChannelDeskPorts): ChannelDesk {
           maxDelayMs: 30_000,
           jitter: 0,
         },
-      askAbout: (id, row) => channels.find((channel) => channel.id === id)?.askAbout(ports.config(), row),
+      afterUnknown: (id, row) => channels.find((channel) => channel.id === id)?.afterUnknown(ports.config(), row) ?? { do: 'hold' },
+      memory,
+      onlineAccounts: () => [...statuses.values()].filter(({ state }) => state === 'online'),
       onSent(channel, accountId) {
         const status = statuses.get(keyOf(channel, accountId));
         if (status) status.lastOutboundAt = ports.now();
@@ -146,14 +150,19 @@ export function createChannelDesk(ports: ChannelDeskPorts): ChannelDesk {
       offer,
       log: ports.log,
     }),
-    spec: (env) => ({
-      name: 'channels',
-      strategy: 'one_for_one',
-      drain: 'together',
-      intensity: { max: 10, withinMs: 60_000 },
-      exhausted: { coolDownMs: 300_000 },
-      children: ports.env['OPENCLAW_SKIP_CHANNELS'] === '1' ? [] : channels.flatMap((channel) => accountSpecs(channel, env)),
-    }),
+    spec(env) {
+      // The configuration may name others than before.
+      statuses.clear();
+      senders.clear();
+      return {
+        name: 'channels',
+        strategy: 'one_for_one',
+        drain: 'together',
+        intensity: { max: 10, withinMs: 60_000 },
+        exhausted: { coolDownMs: 300_000 },
+        children: ports.env['OPENCLAW_SKIP_CHANNELS'] === '1' ? [] : channels.flatMap((channel) => accountSpecs(channel, env)),
+      };
+    },
   };
 
   /** Nothing heard in time: what has not left yet is taken back, what has left is waited for by whoever asks again. */
@@ -164,7 +173,6 @@ export function createChannelDesk(ports: ChannelDeskPorts): ChannelDesk {
   }
 
   function accountSpecs(channel: Channel, env: Env): ChildSpec[] {
-    statuses.clear();
     return channel.accounts(ports.config(), ports.env).map((settings) => {
       const { accountId, enabled, configured, tokenSource, problem } = settings;
       const key = keyOf(channel.id, accountId);
@@ -210,7 +218,7 @@ export function createChannelDesk(ports: ChannelDeskPorts): ChannelDesk {
               );
               ports.onChange();
             }
-            if (status.state === 'online') ports.outboxIfUp()?.wakeAccount(channel.id, accountId);
+            if (status.state === 'online' && before?.state !== 'online') ports.outboxIfUp()?.wakeAccount(channel.id, accountId);
           },
         },
         restart: 'permanent',
