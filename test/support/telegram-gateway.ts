@@ -83,10 +83,14 @@ export function stored(gateway: Gateway, sql: string, ...values: (string | numbe
 }
 
 /** Waits for a condition nobody announces; looks often and gives up loudly. */
-export async function eventually<T>(look: () => T | undefined | false, what: string, ms = 15_000): Promise<T> {
+export async function eventually<T>(
+  look: () => T | undefined | false | Promise<T | undefined | false>,
+  what: string,
+  ms = 15_000,
+): Promise<T> {
   const from = performance.now();
   for (;;) {
-    const found = look();
+    const found = await look();
     if (found !== undefined && found !== false) return found;
     if (performance.now() - from > ms) throw new Error(`${what} did not come true in ${ms} ms`);
     await new Promise((resolve) => setTimeout(resolve, 20));

@@ -36,6 +36,7 @@ export const telegramPoller = (ports: AccountPorts, accountId: string) =>
     receive((event) => {
       if (event.type !== 'link.stop') return;
       isAsked = true;
+      failPoint('account.stop');
       stop.abort('stopped');
     });
     run(async () => {
@@ -59,6 +60,7 @@ export const telegramPoller = (ports: AccountPorts, accountId: string) =>
           ports.log.warn({ accountId, error: JSON.stringify(failureOf(error)) }, 'the commands menu could not be set');
         });
         const fence = await claimOwnership();
+        failPoint('account.connect');
         const poll = await createApi(token, root, pollSeconds + 10);
         const intake = createIntake(ports, accountId, { api, bot: { id: me.id, username: me.username }, fence, signal });
         report({ type: 'link.opened', identity: { id: String(me.id), name: me.username } });
@@ -95,18 +97,16 @@ export const telegramPoller = (ports: AccountPorts, accountId: string) =>
         if (updates.length === 0) continue;
         failPoint('ingress.received');
         const highest = Math.max(...updates.map(({ update_id: id }) => id));
-        const { rows } = await ports
-          .store()
-          .call(
-            'journal.append',
-            {
-              channel: 'telegram',
-              account: accountId,
-              updates: updates.map((update) => toJournal(update, botId)),
-              cursor: { id: cursorId, value: highest },
-            },
-            fence,
-          );
+        const { rows } = await ports.store().call(
+          'journal.append',
+          {
+            channel: 'telegram',
+            account: accountId,
+            updates: updates.map((update) => toJournal(update, botId)),
+            cursor: { id: cursorId, value: highest },
+          },
+          fence,
+        );
         failPoint('ingress.journalled');
         cursor = highest;
         ports.onInbound();
