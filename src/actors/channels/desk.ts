@@ -164,14 +164,14 @@ export function createChannelDesk(ports: ChannelDeskPorts): ChannelDesk {
         },
       };
       senders.set(key, channel.sender(own, accountId));
-      const base = { channel: channel.id, accountId, configured, tokenSource, mode: 'polling' as const };
+      const reason = problem ? { lastError: problem } : {};
+      const base = { channel: channel.id, accountId, configured, tokenSource, mode: 'polling' as const, ...reason };
       statuses.set(key, {
         ...base,
         state: enabled ? 'connecting' : 'disabled',
         epoch: 0,
         since: env.now(),
         attempt: 0,
-        ...(problem ? { lastError: problem } : {}),
       });
       return {
         id: `account:${channel.id}:${accountId.replaceAll('.', '%2E').replaceAll('@', '%40')}`,

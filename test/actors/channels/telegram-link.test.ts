@@ -136,7 +136,7 @@ it('M-050 never has two getUpdates open, over 200 random reloads, losses, crashe
     const polls = telegram.callsOf('getUpdates').length;
     const name = random.pick(Object.keys(disturbances));
     await disturbances[name]?.();
-    if (random.next() < 0.3) disturbances['write']?.();
+    if (random.next() < 0.3) await disturbances['write']?.();
     if (['reload', 'crash', 'restart'].includes(name) && random.next() < 0.6) await polling(polls);
     else await new Promise((resolve) => setTimeout(resolve, random.between(0, 4)));
   }
