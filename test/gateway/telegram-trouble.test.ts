@@ -135,14 +135,13 @@ it('tries again after a refusal that may heal, as often as the policy says, and 
 it('keeps an answer while the platform is away, and delivers it once when it is back', async () => {
   const { telegram, bot } = world;
   const ann = bot.person();
-  // The answer takes the way out exactly while the platform is away: its long poll is cut with everything else.
   telegram.fault({ method: 'sendMessage', kind: 'tooManyRequests', retryAfter: 1, match: to(ann.id) });
   ann.say('hello');
-  await telegram.until(() => sendsTo(ann.id).length === 1);
+  await eventually(() => outboxOf(ann.id)[0]?.state === 'queued' && outboxOf(ann.id)[0]?.['attempts'] === 1, 'the answer waits');
   await telegram.goDown();
+  await world.gateway.printed('Telegram backingOff');
   // Due again while nobody listens there.
   await eventually(() => Number(outboxOf(ann.id)[0]?.['next_at']) < Date.now(), 'the row is due');
-  await world.gateway.printed('Telegram backingOff');
   expect(outboxOf(ann.id)[0]).toMatchObject({ state: 'queued' });
   await telegram.comeBack();
   await telegram.until(() => ann.answers().length === 1, 'the answer arrives', 12_000);

@@ -157,7 +157,7 @@ it('goes on by itself when it is restarted under accounts that stay online', asy
   const { actor } = startOutbox({ send: () => Promise.resolve({ kind: 'retry', error: 'busy', delayMs: 60_000, counted: false }) });
   await queue('a');
   actor.stop();
-  await startOutbox(realSender());
+  startOutbox(realSender());
   await telegram.until(() => ann.answers().length === 1);
   expect(ann.answers()).toEqual(['a']);
 });
