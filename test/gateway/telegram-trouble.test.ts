@@ -151,7 +151,21 @@ it('keeps an answer while the platform is away, and delivers it once when it is 
 });
 
 it('M-068 writes no token anywhere, whatever went wrong', async () => {
-  const { gateway, bot } = world;
+  const { gateway, bot, telegram } = world;
+  const [, secret = ''] = bot.token.split(':');
+  // Failures of all kinds while somebody looks: their addresses hold the token.
+  const client = await gateway.connect();
+  for (const fault of [{ kind: 'html', status: 502 }, { kind: 'wrongJson' }, { kind: 'destroyBeforeAnswering' }] as const) {
+    const ann = bot.person();
+    telegram.fault({ method: 'sendMessage', ...fault, match: to(ann.id) });
+    const answer = await client.request('send', { to: String(ann.id), message: 'x', channel: 'telegram', idempotencyKey: fault.kind });
+    expect(answer.ok).toBe(false);
+  }
+  telegram.fault({ method: 'getUpdates', kind: 'wrongJson' });
+  bot.person().say('ends the poll');
+  await eventually(() => (gateway.stdout().match(/Telegram backingOff/g) ?? []).length >= 2, 'the poll failed');
+  for (const method of ['health', 'status', 'inspector.tree', 'inspector.history', 'logs.tail', 'config.get']) await client.call(method);
+  expect(JSON.stringify(client.frames)).not.toContain(secret);
   await gateway.stop();
   const { readFileSync, readdirSync, statSync } = await import('node:fs');
   const { join } = await import('node:path');
@@ -159,7 +173,6 @@ it('M-068 writes no token anywhere, whatever went wrong', async () => {
     .map((name) => join(gateway.home, name))
     .filter((path) => statSync(path).isFile() && path !== gateway.configPath);
   expect(written.some((path) => path.endsWith('.log'))).toBe(true);
-  const [, secret = ''] = bot.token.split(':');
   for (const path of written) expect(readFileSync(path, 'latin1').includes(secret), path).toBe(false);
   expect(gateway.stdout() + gateway.stderr()).not.toContain(secret);
   // There was something to hide: calls failed, and their addresses hold the token.

@@ -125,7 +125,8 @@ export function createChannelDesk(ports: ChannelDeskPorts): ChannelDesk {
           maxDelayMs: 30_000,
           jitter: 0,
         },
-      afterUnknown: (id, row) => channels.find((channel) => channel.id === id)?.afterUnknown(ports.config(), row) ?? { do: 'hold' },
+      afterUnknown: (id, accountId) =>
+        channels.find((channel) => channel.id === id)?.afterUnknown(ports.config(), accountId) ?? { do: 'hold' },
       memory,
       onlineAccounts: () => [...statuses.values()].filter(({ state }) => state === 'online'),
       onSent(channel, accountId) {

@@ -12,7 +12,6 @@ import type { OutboxRow, StorePort } from '../store/contract.ts';
 import { isOutage, surely } from '../store/patience.ts';
 import type { AfterUnknown, Channel } from './channel.ts';
 import type { Sender, SendOutcome } from './contract.ts';
-import { askKey, isAskKey } from './outbox-keys.ts';
 import type { OutboxMemory } from './outbox-memory.ts';
 
 export interface OutboxWorkPorts {
@@ -21,7 +20,7 @@ export interface OutboxWorkPorts {
   /** The sender of an account, as long as it is online. */
   online(channel: string, accountId: string): { channel: Channel; sender: Sender } | undefined;
   retry(channel: string, accountId: string): { attempts: number; minDelayMs: number; maxDelayMs: number; jitter: number };
-  afterUnknown(channel: string, row: OutboxRow): AfterUnknown;
+  afterUnknown(channel: string, accountId: string): AfterUnknown;
   onSent(channel: string, accountId: string): void;
   log: Log;
 }
@@ -138,7 +137,7 @@ export function createOutboxWork(ports: OutboxWorkPorts, memory: OutboxMemory, o
   /** The platform has spoken: what it said is written down, however long the store takes. */
   const mark = async (
     row: OutboxRow,
-    more: { state: OutboxRow['state']; nextAt?: number; platformId?: string; error?: string; plain?: true },
+    more: { state: OutboxRow['state']; nextAt?: number; platformId?: string; error?: string; plain?: true; ask?: string },
   ) => {
     const { plain, ...rest } = more;
     const payload = plain === true ? { payload: { ...row.payload, plain } } : {};
@@ -157,34 +156,25 @@ export function createOutboxWork(ports: OutboxWorkPorts, memory: OutboxMemory, o
     }
     ports.log.warn(data, outcome.kind === 'unknown' ? 'nobody can say whether a message arrived' : 'message was refused');
     if (outcome.kind !== 'unknown') return mark(row, { state: 'failed', error });
-    return followUp(await mark(row, { state: 'unknown', error }));
-  }
-
-  /** What a row that nobody can vouch for leads to: a question, another copy, or nothing. */
-  async function followUp(row: OutboxRow): Promise<OutboxRow> {
-    const plan = ports.afterUnknown(row.address.channel, row);
-    if (plan.do === 'resend' && row.attempts < maxResends) {
-      const policy = ports.retry(row.address.channel, row.address.account);
-      return mark(row, { state: 'queued', nextAt: env.now() + retryDelay(row.attempts, policy, env.random) });
-    }
-    if (plan.do !== 'ask' || isAskKey(row.key)) return row;
-    const { replyTo: _replyTo, ...address } = row.address;
-    // A row of its own, so that the question is sent once and never about itself.
-    const question = { key: askKey(row.key), address, kind: 'text' as const, payload: { text: plan.text } };
-    await surely(() => ports.store().call('outbox.insert', { rows: [question], now: env.now() }));
-    return row;
+    const plan = ports.afterUnknown(row.address.channel, row.address.account);
+    if (plan.do === 'resend' && row.attempts < maxResends)
+      return mark(row, { state: 'queued', nextAt: env.now() + retryDelay(row.attempts, policy, env.random), error });
+    // The question is committed with the state that raises it: a kill in between would leave nobody asked.
+    return mark(row, { state: 'unknown', error, ...(plan.do === 'ask' ? { ask: plan.text } : {}) });
   }
 
   /** Settles what somebody who is gone left in `sending`. `own`: a lane that is held by whoever asks. */
   async function recover(channel: Channel, account: string, own?: string): Promise<void> {
-    const except = memory.held().filter((lane) => lane !== own);
-    const { rows } = await ports
-      .store()
-      .call('outbox.recover', { channel: channel.id, account, to: channel.afterCrash, now: env.now(), except });
-    for (const row of rows) {
-      const settledRow = row.state === 'unknown' ? await followUp(row) : row;
-      if (settledStates.has(settledRow.state)) onSettled(settledRow);
-    }
+    const plan = ports.afterUnknown(channel.id, account);
+    const { rows } = await ports.store().call('outbox.recover', {
+      channel: channel.id,
+      account,
+      to: plan.do === 'resend' ? 'queued' : channel.afterCrash,
+      now: env.now(),
+      except: memory.held().filter((lane) => lane !== own),
+      ...(plan.do === 'ask' ? { ask: plan.text } : {}),
+    });
+    for (const row of rows) if (settledStates.has(row.state)) onSettled(row);
   }
 
   return { claim, send, recover };

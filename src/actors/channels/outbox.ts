@@ -127,6 +127,8 @@ const shardSpec = (id: string, systemId: string, env: Env): ChildSpec => ({
       strategy: 'one_for_one',
       drain: 'together',
       intensity: { max: 20, withinMs: 60_000 },
+      // A lane that fails over and over rests; it takes neither its neighbours nor the gateway along.
+      exhausted: { coolDownMs: 30_000 },
       children: [],
     } satisfies SupervisorSpec,
     env,

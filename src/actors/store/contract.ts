@@ -190,8 +190,18 @@ export interface StoreVerbs {
   'outbox.claim': [{ lane: string; now: number }, { row: OutboxRow | null; nextAt: number | null; stuck?: true }];
   /** When the head of a lane is due, without taking it; null when the lane holds nothing. */
   'outbox.due': [{ lane: string }, { at: number | null }];
+  /** `ask`: a row that becomes `unknown` leads to a question to its chat, in the same transaction. */
   'outbox.mark': [
-    { id: number; state: OutboxState; now: number; nextAt?: number; platformId?: string; error?: string; payload?: OutboxInput['payload'] },
+    {
+      id: number;
+      state: OutboxState;
+      now: number;
+      nextAt?: number;
+      platformId?: string;
+      error?: string;
+      payload?: OutboxInput['payload'];
+      ask?: string;
+    },
     { row: OutboxRow },
   ];
   /** Withdraws a row that was never attempted; `null` when it has already left. The key is free again. */

@@ -22,8 +22,8 @@ export const telegram: Channel = {
     const { attempts = 3, minDelayMs = 400, maxDelayMs = 30_000, jitter = 0.1 } = accountConfig(config, accountId).retry ?? {};
     return { attempts, minDelayMs, maxDelayMs, jitter };
   },
-  afterUnknown(config, { address }) {
-    const plan = accountConfig(config, address.account).onUnknown ?? 'ask';
+  afterUnknown(config, accountId) {
+    const plan = accountConfig(config, accountId).onUnknown ?? 'ask';
     if (plan !== 'ask') return { do: plan };
     return { do: 'ask', text: 'My last message may not have arrived. Send /resend to get it again.' };
   },

@@ -5,9 +5,9 @@
 import { GatewayError } from '../../../protocol/errors.ts';
 import { isStopPhrase } from '../../../protocol/methods/chat-send.ts';
 import { type JournalRow, type JournalState, StoreError } from '../../store/contract.ts';
+import { isAskKey } from '../../store/outbox-keys.ts';
 import type { AccountPorts } from '../channel.ts';
 import type { InboundMessage } from '../contract.ts';
-import { isAskKey } from '../outbox-keys.ts';
 import type { TelegramApi } from './api.ts';
 import { createChatQueues, persist } from './chat-queues.ts';
 import { accountConfig } from './settings.ts';
