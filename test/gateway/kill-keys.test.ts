@@ -62,7 +62,7 @@ it('A-068 leaves all of an answer when it is killed right after the commit', asy
   expect(stored(world.gateway, 'SELECT starts AS state FROM runs WHERE run_id = ?', runId)[0]?.state).toBe(1);
 });
 
-it('gives the same run for the same key after a kill, and never a second one', async () => {
+it('F-04 gives the same run for the same key after a kill, and never a second one', async () => {
   const gateway = await doomed('run.model');
   const client = await gateway.connect();
   client.send({

@@ -207,7 +207,10 @@ export interface StoreVerbs {
   /** Withdraws a row that was never attempted; `null` when it has already left. The key is free again. */
   'outbox.withdraw': [{ key: string }, { row: OutboxRow | null }];
   /** Rows left in `sending` by somebody who is gone. They become `to` and are answered. `except`: lanes at work right now. */
-  'outbox.recover': [{ channel: string; account: string; to: 'queued' | 'unknown'; now: number; except?: string[] }, { rows: OutboxRow[] }];
+  'outbox.recover': [
+    { channel: string; account: string; to: 'queued' | 'unknown'; now: number; except?: string[]; ask?: string },
+    { rows: OutboxRow[] },
+  ];
   /** Rows of an address in a state, newest first (used by `/resend`). */
   'outbox.find': [{ channel: string; account: string; chat: string; state: OutboxState; limit: number }, { rows: OutboxRow[] }];
   'outbox.counts': [

@@ -209,7 +209,7 @@ it('ends a message that breaks whoever handles it as failed, and goes on', async
 });
 
 it('takes up 10 000 unfinished messages at its start, each chat in order, before the first new one', async () => {
-  const chats = 20;
+  const chats = 100;
   for (let from = 0; from < 10_000; from += 2_500) {
     await world.store.call('journal.append', {
       channel: 'telegram',
