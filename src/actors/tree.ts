@@ -3,7 +3,7 @@
  * row that is not there yet.
  *
  *   core  rest_for_one    store · conversations · outbox · hub · control
- *   edge  one_for_one     models · health · channels ─ account:<channel>:<id>
+ *   edge  one_for_one     inbound · models · sweeper · health · channels ─ account:<channel>:<id>
  */
 import type { AnyActorLogic, AnyActorRef } from 'xstate';
 import type { ChildSpec, Env, SupervisorSpec } from '../machines/child-spec.ts';
@@ -32,6 +32,7 @@ import { createModelDesk } from './runs/model-desk.ts';
 import { createStatus } from './status.ts';
 import { storeActor } from './store/store-actor.ts';
 import type { WarmThread } from './store/thread.ts';
+import { sweeper } from './store/sweeper.ts';
 import type { PortTable } from './table.ts';
 import { version } from './version.ts';
 import { configSnapshot } from './config/snapshot.ts';
@@ -299,6 +300,12 @@ export function buildTree(gateway: Gateway): TreeTable {
           shutdownMs: 0,
         }),
         row({ id: 'models', logic: models.actor, restart: 'permanent', shutdownMs: 0, startMs: 5_000 }),
+        row({
+          id: 'sweeper',
+          logic: sweeper({ store: () => ports.need('store'), now: env.now, log: log.child('store') }),
+          restart: 'permanent',
+          shutdownMs: 0,
+        }),
         row({ id: 'health', logic: healthTicker(() => refresh()), restart: 'permanent', shutdownMs: 0 }),
         nested('channels', channels.spec(env), 2_000),
       ],

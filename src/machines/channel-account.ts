@@ -4,10 +4,11 @@
  *
  *   active { connecting ──link.opened──▶ online } ──closed: lost──▶ backingOff ──retryDelay──▶ active
  *      │                                    ├─closed: conflict──▶ conflict ──conflictDelay──▶ active
- *      │                                    └─closed: refused───▶ unlinked (no retry can mend it)
+ *      │                                    ├─closed: refused───▶ unlinked (no retry can mend it)
+ *      │                                    └─link crashed──────▶ broken (throws: the supervisor begins anew)
  *      └──gateway.drain──▶ stopping ──link.ended | stopLimit──▶ stopped
  */
-import { assign, enqueueActions, setup } from 'xstate';
+import { assign, enqueueActions, type ErrorActorEvent, setup } from 'xstate';
 import type { Env } from './child-spec.ts';
 import { notProvided } from './not-provided.ts';
 
@@ -80,6 +81,8 @@ interface Context extends ChannelAccountInput {
   lastTransportAt: number | undefined;
 }
 
+const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error)).slice(0, 200);
+
 /** b + b × jitter × random, at most the largest delay (lifecycle 13.4). */
 export function accountDelay(attempt: number, policy: AccountPolicy, random: () => number): number {
   const base = policy.firstDelayMs * policy.factor ** Math.min(Math.max(0, attempt - 1), 40);
@@ -114,6 +117,11 @@ export const channelAccount = setup({
       lastTransportAt: context.env.now(),
     })),
     noteActive: assign({ lastTransportAt: ({ context }) => context.env.now() }),
+    noteCrash: assign({ lastError: ({ event }) => messageOf((event as unknown as ErrorActorEvent).error) }),
+    /** The supervisor has to hear of a bug as a failure, and starts this account afresh. */
+    giveUp({ context }) {
+      throw new Error(`the link of ${context.channel}:${context.accountId} crashed: ${context.lastError ?? 'unknown'}`);
+    },
     noteClosed: assign(({ event }) => {
       const { detail, retryAfterMs } = event as { detail: string; retryAfterMs?: number };
       return { lastError: detail, retryAfterMs };
@@ -122,11 +130,11 @@ export const channelAccount = setup({
     noteSince: assign({ since: ({ context }) => context.env.now() }),
     /** `as` is the name the outside knows this state by. */
     tell: ({ context }, params: { as: string }) => {
-      const { epoch, attempt, env, lastError, identity, lastTransportAt } = context;
+      const { epoch, attempt, since, lastError, identity, lastTransportAt } = context;
       context.onChange({
         state: params.as,
         attempt,
-        since: env.now(),
+        since,
         epoch,
         ...(lastError === undefined ? {} : { lastError }),
         ...(identity === undefined ? {} : { identity }),
@@ -165,6 +173,7 @@ export const channelAccount = setup({
         id: 'link',
         src: 'link',
         input: ({ context }) => ({ channel: context.channel, accountId: context.accountId, epoch: context.epoch }),
+        onError: { target: 'broken', actions: 'noteCrash' },
       },
       initial: 'connecting',
       on: {
@@ -185,12 +194,12 @@ export const channelAccount = setup({
         online: {
           tags: 'sending',
           entry: ['noteSince', { type: 'tell', params: { as: 'online' } }],
-          on: { 'link.active': { actions: 'noteActive' } },
+          on: { 'link.active': { actions: ['noteActive', { type: 'tell', params: { as: 'online' } }] } },
           // Not on entry: a link that flaps every second has to keep backing off.
           after: { steadyPeriod: { actions: 'forgetAttempts' } },
         },
         stopping: {
-          entry: [{ type: 'tell', params: { as: 'stopping' } }, 'askLink'],
+          entry: ['noteSince', { type: 'tell', params: { as: 'stopping' } }, 'askLink'],
           on: {
             'link.ended': '#channelAccount.stopped',
             'link.closed': '#channelAccount.stopped',
@@ -216,7 +225,9 @@ export const channelAccount = setup({
       on: { 'channel.kick': 'linked' },
       after: { degradedDelay: { target: 'linked', actions: 'forgetAttempts' } },
     },
-    stopped: { type: 'final', entry: [{ type: 'tell', params: { as: 'stopped' } }] },
+    /** A bug, and no outage. Whoever sends through this account is told before it is gone. */
+    broken: { entry: ['noteSince', { type: 'tell', params: { as: 'backingOff' } }, 'giveUp'] },
+    stopped: { type: 'final', entry: ['noteSince', { type: 'tell', params: { as: 'stopped' } }] },
   },
   options: { maxIterations: 1000 },
 });

@@ -177,7 +177,9 @@ export const supervisor = setup({
         const children = { ...context.children };
         let { order } = context;
         // A child that is never started again leaves no trace, or a busy shard would grow for ever.
-        if (spec.restart === 'temporary' || child.phase === 'leaving') {
+        // One that was added later and has done its work is added again when there is more.
+        const isDone = spec.restart === 'transient' && !context.spec.children.some((known) => known.id === id);
+        if (spec.restart === 'temporary' || child.phase === 'leaving' || isDone) {
           delete children[id];
           order = order.filter((other) => other !== id);
         } else children[id] = { ...ended, phase: 'ended' };

@@ -3,7 +3,7 @@ import type { AnyActorLogic } from 'xstate';
 import type { AccountPolicy } from '../../machines/channel-account.ts';
 import type { Config } from '../../protocol/config/types.ts';
 import type { Log } from '../log.ts';
-import type { OutboxRow, StorePort } from '../store/contract.ts';
+import type { StorePort } from '../store/contract.ts';
 import type { InboundPort, Sender } from './contract.ts';
 
 export interface AccountSettings {
@@ -52,11 +52,14 @@ export interface Channel {
   /** What becomes of a row whose sending was cut off by the end of the process. */
   afterCrash: 'queued' | 'unknown';
   retry(config: Config, accountId: string): { attempts: number; minDelayMs: number; maxDelayMs: number; jitter: number };
-  /** Follows up on a row nobody can say anything about: an offer to send it again, or nothing. */
-  askAbout(config: Config, row: OutboxRow): string | undefined;
+  /** What follows when nobody can say whether a row of this account arrived. */
+  afterUnknown(config: Config, accountId: string): AfterUnknown;
   /** Messages per interval: of the whole account, and of one chat. */
   rate: { account: Rate; chat(chat: string): Rate };
 }
+
+/** Asks the person with this text, sends another copy, or leaves it to the operator. */
+export type AfterUnknown = { do: 'ask'; text: string } | { do: 'resend' } | { do: 'hold' };
 
 export interface Rate {
   cap: number;

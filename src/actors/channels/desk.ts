@@ -2,25 +2,23 @@
  * All channels and their accounts, as the rest of the gateway sees them: who is there, in which state, how a message gets
  * out. The only list of channels is here.
  */
-import { randomUUID } from 'node:crypto';
 import { channelAccount } from '../../machines/channel-account.ts';
 import type { ChildSpec, Env, SupervisorSpec } from '../../machines/child-spec.ts';
 import type { Config } from '../../protocol/config/types.ts';
 import { GatewayError, invalidRequest, unavailable } from '../../protocol/errors.ts';
 import type { DmScope } from '../../protocol/session-key.ts';
 import type { Log } from '../log.ts';
-import type { Address, OutboxRow, StorePort } from '../store/contract.ts';
+import type { Address, StorePort } from '../store/contract.ts';
 import type { AccountPorts, Channel } from './channel.ts';
 import type { AccountState, AccountStatus, InboundPort, Sender } from './contract.ts';
 import type { OutboxPort, OutboxPorts } from './outbox.ts';
+import { createOutboxMemory } from './outbox-memory.ts';
+import { createSend, type SendParams } from './send.ts';
 import { telegram } from './telegram/index.ts';
 
 const channels: readonly Channel[] = [telegram];
 /** Names clients may use although this release has no such channel: the answer is "not linked", not "unknown". */
 const plannedChannels = new Set(['whatsapp']);
-
-/** How long `send` waits for the platform before it says that the outcome is not known yet. */
-const sendWaitMs = 30_000;
 
 export interface ChannelDeskPorts {
   config(): Config;
@@ -42,13 +40,7 @@ export interface ChannelDesk {
   chunk(channel: string, text: string): string[];
   /** @throws GatewayError when channel, account or target cannot be resolved. */
   resolve(params: { to: string; channel?: string; accountId?: string }): { address: Address; kind: 'dm' | 'group' | 'channel' };
-  send(params: {
-    to: string;
-    message: string;
-    channel?: string;
-    accountId?: string;
-    idempotencyKey: string;
-  }): Promise<Record<string, unknown>>;
+  send(params: SendParams): Promise<Record<string, unknown>>;
   outboxPorts(env: Env, offer: (port: OutboxPort) => () => void): OutboxPorts;
   /** The supervisor of all accounts. */
   spec(env: Env): SupervisorSpec;
@@ -57,6 +49,7 @@ export interface ChannelDesk {
 export function createChannelDesk(ports: ChannelDeskPorts): ChannelDesk {
   const statuses = new Map<string, AccountStatus>();
   const senders = new Map<string, Sender>();
+  const memory = createOutboxMemory(ports.now);
   const keyOf = (channel: string, accountId: string) => `${channel}:${accountId}`;
 
   const accountPorts: AccountPorts = {
@@ -100,33 +93,27 @@ export function createChannelDesk(ports: ChannelDeskPorts): ChannelDesk {
     return { address: { channel: channel.id, account: account.accountId, chat, ...(thread === undefined ? {} : { thread }) }, kind };
   }
 
+  const chunk = (id: string, text: string) => channels.find((channel) => channel.id === id)?.chunk(text, ports.config()) ?? [text];
+
+  const send = createSend({
+    ...ports,
+    resolve: (params) => resolve(params).address,
+    chunk,
+    checkOnline({ channel, account }) {
+      const { state } = statuses.get(keyOf(channel, account)) ?? {};
+      if (state === 'unlinked') throw notLinked(channel, account);
+      // Nothing is written while nothing can leave: the same key works again once the channel is back.
+      if (state !== 'online') throw unavailable(`${channel} is not online (${state ?? 'starting'})`, 2_000);
+    },
+  });
+
   return {
     isKnown: (channel) => plannedChannels.has(channel) || channels.some(({ id }) => id === channel),
     dmScope: () => ports.config().session.dmScope,
     statuses: () => [...statuses.values()],
-    chunk: (id, text) => channels.find((channel) => channel.id === id)?.chunk(text, ports.config()) ?? [text],
+    chunk,
     resolve,
-    async send(params) {
-      const { message, idempotencyKey } = params;
-      const key = `send:${idempotencyKey}`;
-      const known = (await ports.store().call('outbox.get', { key })).row;
-      const target = known ? known.address : resolve(params).address;
-      const status = statuses.get(keyOf(target.channel, target.account));
-      if (known === null) {
-        if (status?.state === 'unlinked') throw notLinked(target.channel, target.account);
-        // Nothing is written while nothing can leave: the same key works again once the channel is back.
-        if (status?.state !== 'online') throw unavailable(`${target.channel} is not online (${status?.state ?? 'starting'})`, 2_000);
-      }
-      const outbox = ports.outbox();
-      const { rows } = await ports
-        .store()
-        .call('outbox.insert', { rows: [{ key, address: target, kind: 'text', payload: { text: message } }], now: ports.now() });
-      const [inserted] = rows;
-      if (inserted === undefined) throw new Error('the store inserted nothing');
-      outbox.wake(inserted.lane);
-      const row = await outbox.settled(key, AbortSignal.timeout(sendWaitMs));
-      return answer(row ?? (await withdraw(key)), inserted.created, idempotencyKey);
-    },
+    send,
     outboxPorts: (env, offer) => ({
       env,
       store: ports.store,
@@ -138,7 +125,10 @@ export function createChannelDesk(ports: ChannelDeskPorts): ChannelDesk {
           maxDelayMs: 30_000,
           jitter: 0,
         },
-      askAbout: (id, row) => channels.find((channel) => channel.id === id)?.askAbout(ports.config(), row),
+      afterUnknown: (id, accountId) =>
+        channels.find((channel) => channel.id === id)?.afterUnknown(ports.config(), accountId) ?? { do: 'hold' },
+      memory,
+      onlineAccounts: () => [...statuses.values()].filter(({ state }) => state === 'online'),
       onSent(channel, accountId) {
         const status = statuses.get(keyOf(channel, accountId));
         if (status) status.lastOutboundAt = ports.now();
@@ -146,25 +136,22 @@ export function createChannelDesk(ports: ChannelDeskPorts): ChannelDesk {
       offer,
       log: ports.log,
     }),
-    spec: (env) => ({
-      name: 'channels',
-      strategy: 'one_for_one',
-      drain: 'together',
-      intensity: { max: 10, withinMs: 60_000 },
-      exhausted: { coolDownMs: 300_000 },
-      children: ports.env['OPENCLAW_SKIP_CHANNELS'] === '1' ? [] : channels.flatMap((channel) => accountSpecs(channel, env)),
-    }),
+    spec(env) {
+      // The configuration may name others than before.
+      statuses.clear();
+      senders.clear();
+      return {
+        name: 'channels',
+        strategy: 'one_for_one',
+        drain: 'together',
+        intensity: { max: 10, withinMs: 60_000 },
+        exhausted: { coolDownMs: 300_000 },
+        children: ports.env['OPENCLAW_SKIP_CHANNELS'] === '1' ? [] : channels.flatMap((channel) => accountSpecs(channel, env)),
+      };
+    },
   };
 
-  /** Nothing heard in time: what has not left yet is taken back, what has left is waited for by whoever asks again. */
-  async function withdraw(key: string): Promise<OutboxRow | undefined> {
-    const { row } = await ports.store().call('outbox.withdraw', { key });
-    if (row !== null) throw unavailable('the message could not be sent in time and was withdrawn', 5_000);
-    return (await ports.store().call('outbox.get', { key })).row ?? undefined;
-  }
-
   function accountSpecs(channel: Channel, env: Env): ChildSpec[] {
-    statuses.clear();
     return channel.accounts(ports.config(), ports.env).map((settings) => {
       const { accountId, enabled, configured, tokenSource, problem } = settings;
       const key = keyOf(channel.id, accountId);
@@ -178,14 +165,14 @@ export function createChannelDesk(ports: ChannelDeskPorts): ChannelDesk {
         },
       };
       senders.set(key, channel.sender(own, accountId));
-      const base = { channel: channel.id, accountId, configured, tokenSource, mode: 'polling' as const };
+      const reason = problem ? { lastError: problem } : {};
+      const base = { channel: channel.id, accountId, configured, tokenSource, mode: 'polling' as const, ...reason };
       statuses.set(key, {
         ...base,
         state: enabled ? 'connecting' : 'disabled',
         epoch: 0,
         since: env.now(),
         attempt: 0,
-        ...(problem ? { lastError: problem } : {}),
       });
       return {
         id: `account:${channel.id}:${accountId.replaceAll('.', '%2E').replaceAll('@', '%40')}`,
@@ -210,7 +197,7 @@ export function createChannelDesk(ports: ChannelDeskPorts): ChannelDesk {
               );
               ports.onChange();
             }
-            if (status.state === 'online') ports.outboxIfUp()?.wakeAccount(channel.id, accountId);
+            if (status.state === 'online' && before?.state !== 'online') ports.outboxIfUp()?.wakeAccount(channel.id, accountId);
           },
         },
         restart: 'permanent',
@@ -227,17 +214,3 @@ const keep = (status: AccountStatus | undefined) => ({
 
 const notLinked = (channel: string, accountId: string) =>
   new GatewayError('NOT_LINKED', `${channel} has no linked account`, { details: { channel, accountId } });
-
-/** What the caller of `send` is told, now and whenever the key is used again. */
-function answer(row: OutboxRow | undefined, created: boolean, runId: string): Record<string, unknown> {
-  if (row?.state === 'sent') {
-    const { channel, chat } = row.address;
-    return { runId, messageId: row.platformId ?? randomUUID(), channel, chatId: chat, ...(created ? {} : { duplicate: true }) };
-  }
-  if (row?.state === 'failed')
-    throw new GatewayError('UNAVAILABLE', `${row.address.channel} refused the message: ${row.lastError ?? 'no reason given'}`);
-  throw new GatewayError(
-    'UNAVAILABLE',
-    row?.state === 'unknown' ? 'the message left, and nobody can say whether it arrived' : 'the message is still on its way',
-  );
-}

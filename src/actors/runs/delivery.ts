@@ -8,6 +8,7 @@ import type { RunOutcome } from '../../protocol/context.ts';
 import { failPoint } from '../fail-points.ts';
 import { fromIo } from '../io.ts';
 import type { HistoryInput, OutboxInput, RunState } from '../store/contract.ts';
+import { surely } from '../store/patience.ts';
 import type { RunScope } from './desk.ts';
 import type { RunStreamEnd, RunWork } from './work.ts';
 
@@ -29,7 +30,7 @@ async function settle(scope: RunScope, work: RunWork, ending: Ending): Promise<v
     return;
   }
   const outcome = outcomeOf(work, ending, endedAt);
-  const { run, first, outbox } = await scope.store().call('runs.finish', {
+  const written = {
     runId,
     state: stateOf(ending),
     final: outcome,
@@ -37,7 +38,9 @@ async function settle(scope: RunScope, work: RunWork, ending: Ending): Promise<v
     history: historyOf(work, ending, endedAt),
     outbox: messagesOf(scope, work, ending),
     entry: entryOf(work),
-  });
+  };
+  // An answer that exists is not thrown away because the disk has a bad moment; the conversation waits with it.
+  const { run, first, outbox } = await surely(() => scope.store().call('runs.finish', written));
   failPoint('run.done');
   work.stream.end(streamEnd(work, ending, endedAt));
   for (const { lane } of outbox) scope.wakeOutbox(lane);

@@ -116,7 +116,7 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
   });
   const logic = conversation.provide({ actors: { run, delivery: delivery(scope) } });
 
-  const desk = fromIo<unknown>(({ self, receive, report, run: own }) => {
+  const desk = fromIo<unknown>(({ self, receive, report, signal, run: own }) => {
     const { system } = self;
     const parent = (self as unknown as { _parent: AnyActorRef })._parent;
     let isParked = false;
@@ -278,16 +278,19 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
       }
     });
 
-    const withdraw = ports.offer(port);
+    let withdraw: () => void = () => {};
     own(async () => {
       const store = ports.store();
       const { rows, count: total } = await store.call('conversations.list', { limit: maxRecent });
       count = total;
       for (const row of [...rows].reverse()) recent.set(row.sessionKey, row);
       const { runs } = await store.call('runs.open', {});
+      if (signal.aborted) return;
       // First: a supervisor starts nobody's conversation while it waits for its desk.
       report({ type: 'child.up' });
       for (const row of runs) recover(row);
+      // Last: whoever comes now stands behind what was accepted before.
+      withdraw = ports.offer(port);
     });
 
     /** What was going on when the process ended (agent.md 4.6). */

@@ -1,5 +1,6 @@
 /** The parts of a run that touch the world: its place in a lane, its history, the model's answer, and its tools. */
 import type { HistoryInput } from '../store/contract.ts';
+import { surely } from '../store/patience.ts';
 import { fromIo } from '../io.ts';
 import { failPointAsync } from '../fail-points.ts';
 import type { RunScope } from './desk.ts';
@@ -24,12 +25,13 @@ export const prepare = (scope: RunScope) =>
   fromIo<{ runId: string }>(({ input, run, report }) => {
     run(async () => {
       const work = scope.workOf(input.runId);
-      const store = scope.store();
-      work.startedAt = scope.now();
-      await store.call('runs.start', { runId: input.runId, now: work.startedAt });
+      const now = scope.now();
+      work.startedAt = now;
+      // A disk that has a bad moment is no reason to answer with an apology; the deadline of the run still counts.
+      await surely(() => scope.store().call('runs.start', { runId: input.runId, now }));
       await failPointAsync('run.started');
       work.stream.start(work.startedAt);
-      const { rows } = await store.call('history.read', { sessionKey: work.row.sessionKey, limit: historyLimit });
+      const { rows } = await surely(() => scope.store().call('history.read', { sessionKey: work.row.sessionKey, limit: historyLimit }));
       work.messages = [...rows.map(({ sessionId: _id, seq: _seq, ...entry }) => entry), ...work.entries];
       report({ type: 'run.prepared' });
     });

@@ -173,8 +173,8 @@ export interface StoreVerbs {
     { channel: string; account: string; updates: JournalInput[]; cursor?: { id: string; value: number } },
     { rows: JournalRow[] },
   ];
-  /** Rows still `new` or `routed`, oldest first: what a start has to pick up. */
-  'journal.pending': [{ channel: string; account: string; limit?: number }, { rows: JournalRow[] }];
+  /** Rows still `new` or `routed` behind the row `after`, oldest first: what a start has to pick up. */
+  'journal.pending': [{ channel: string; account: string; after?: number; limit?: number }, { rows: JournalRow[] }];
   'journal.mark': [{ ids: number[]; state: JournalState; reason?: string; runId?: string }, { changed: number }];
   'cursor.get': [{ id: string }, { value: number | null }];
 
@@ -184,17 +184,33 @@ export interface StoreVerbs {
   'outbox.lanes': [{ channel: string; account: string }, { lanes: { lane: string; nextAt: number; queued: number }[] }];
   /**
    * Takes the head of a lane: `queued` becomes `sending`, attempts grow by one, committed before the answer. Expired rows
-   * at the head are cancelled on the way. `row` is null when nothing is due; `nextAt` then says when to ask again.
+   * at the head are cancelled on the way. `row` is null when nothing is due; `nextAt` then says when to ask again, and `stuck`
+   * that the head is still `sending`: whoever asks knows whether somebody is.
    */
-  'outbox.claim': [{ lane: string; now: number }, { row: OutboxRow | null; nextAt: number | null }];
+  'outbox.claim': [{ lane: string; now: number }, { row: OutboxRow | null; nextAt: number | null; stuck?: true }];
+  /** When the head of a lane is due, without taking it; null when the lane holds nothing. */
+  'outbox.due': [{ lane: string }, { at: number | null }];
+  /** `ask`: a row that becomes `unknown` leads to a question to its chat, in the same transaction. */
   'outbox.mark': [
-    { id: number; state: OutboxState; now: number; nextAt?: number; platformId?: string; error?: string; payload?: OutboxInput['payload'] },
+    {
+      id: number;
+      state: OutboxState;
+      now: number;
+      nextAt?: number;
+      platformId?: string;
+      error?: string;
+      payload?: OutboxInput['payload'];
+      ask?: string;
+    },
     { row: OutboxRow },
   ];
   /** Withdraws a row that was never attempted; `null` when it has already left. The key is free again. */
   'outbox.withdraw': [{ key: string }, { row: OutboxRow | null }];
-  /** Rows left in `sending` by a process that died. They become `to` and are answered. */
-  'outbox.recover': [{ channel: string; account: string; to: 'queued' | 'unknown'; now: number }, { rows: OutboxRow[] }];
+  /** Rows left in `sending` by somebody who is gone. They become `to` and are answered. `except`: lanes at work right now. */
+  'outbox.recover': [
+    { channel: string; account: string; to: 'queued' | 'unknown'; now: number; except?: string[]; ask?: string },
+    { rows: OutboxRow[] },
+  ];
   /** Rows of an address in a state, newest first (used by `/resend`). */
   'outbox.find': [{ channel: string; account: string; chat: string; state: OutboxState; limit: number }, { rows: OutboxRow[] }];
   'outbox.counts': [

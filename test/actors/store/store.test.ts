@@ -175,7 +175,7 @@ it('lets the rows of a lane leave one by one in their order, and other lanes pas
   const lane = 'telegram:default:7:';
   const first = await store.call('outbox.claim', { lane, now: 2 });
   expect(first.row).toMatchObject({ key: 'a1', state: 'sending', attempts: 1 });
-  expect(await store.call('outbox.claim', { lane, now: 2 })).toEqual({ row: null, nextAt: null });
+  expect(await store.call('outbox.claim', { lane, now: 2 })).toEqual({ row: null, nextAt: null, stuck: true });
   expect((await store.call('outbox.claim', { lane: 'telegram:default:8:', now: 2 })).row?.key).toBe('b1');
   await store.call('outbox.mark', { id: first.row?.id as number, state: 'queued', nextAt: 500, now: 3 });
   expect(await store.call('outbox.claim', { lane, now: 4 })).toEqual({ row: null, nextAt: 500 });

@@ -22,10 +22,11 @@ export const telegram: Channel = {
     const { attempts = 3, minDelayMs = 400, maxDelayMs = 30_000, jitter = 0.1 } = accountConfig(config, accountId).retry ?? {};
     return { attempts, minDelayMs, maxDelayMs, jitter };
   },
-  askAbout: (config, { address }) =>
-    (accountConfig(config, address.account).onUnknown ?? 'ask') === 'ask'
-      ? 'My last message may not have arrived. Send /resend to get it again.'
-      : undefined,
+  afterUnknown(config, accountId) {
+    const plan = accountConfig(config, accountId).onUnknown ?? 'ask';
+    if (plan !== 'ask') return { do: plan };
+    return { do: 'ask', text: 'My last message may not have arrived. Send /resend to get it again.' };
+  },
   rate: {
     account: { cap: 30, intervalMs: 1_000 },
     // One a second in the long run; a short burst is tolerated by the platform and reads better.

@@ -8,7 +8,9 @@ import { failPoint } from '../../fail-points.ts';
 import { fromIo } from '../../io.ts';
 import { keepSecret } from '../../redact.ts';
 import type { AccountPorts } from '../channel.ts';
-import { createApi, failureOf, type TelegramApi } from './api.ts';
+import { GatewayError } from '../../../protocol/errors.ts';
+import { StoreError } from '../../store/contract.ts';
+import { asked, CallFailed, createApi, failureOf, type TelegramApi } from './api.ts';
 import { createIntake } from './intake.ts';
 import { accountConfig, apiRootOf, tokenOf } from './settings.ts';
 import { toJournal, type Update } from './update.ts';
@@ -34,6 +36,7 @@ export const telegramPoller = (ports: AccountPorts, accountId: string) =>
     receive((event) => {
       if (event.type !== 'link.stop') return;
       isAsked = true;
+      failPoint('account.stop');
       stop.abort('stopped');
     });
     run(async () => {
@@ -51,14 +54,15 @@ export const telegramPoller = (ports: AccountPorts, accountId: string) =>
         const { timeoutSeconds = 30 } = accountConfig(config, accountId);
         const root = apiRootOf(config, accountId, ports.env);
         const api = await createApi(token, root, timeoutSeconds);
-        const me = await api.getMe(stop.signal as never);
-        await api.deleteWebhook({ drop_pending_updates: false }, stop.signal as never);
+        const me = await asked(api.getMe(stop.signal as never));
+        await asked(api.deleteWebhook({ drop_pending_updates: false }, stop.signal as never));
         await api.setMyCommands(commands, {}, stop.signal as never).catch((error: unknown) => {
           ports.log.warn({ accountId, error: JSON.stringify(failureOf(error)) }, 'the commands menu could not be set');
         });
         const fence = await claimOwnership();
+        failPoint('account.connect');
         const poll = await createApi(token, root, pollSeconds + 10);
-        const intake = createIntake(ports, accountId, { api, bot: { id: me.id, username: me.username }, fence });
+        const intake = createIntake(ports, accountId, { api, bot: { id: me.id, username: me.username }, fence, signal });
         report({ type: 'link.opened', identity: { id: String(me.id), name: me.username } });
         await intake.resume();
         return await pollFor(poll, String(me.id), fence, intake);
@@ -82,21 +86,27 @@ export const telegramPoller = (ports: AccountPorts, accountId: string) =>
       const cursorId = `telegram:${botId}`;
       let { value: cursor } = await ports.store().call('cursor.get', { id: cursorId });
       for (;;) {
-        const updates = (await api.getUpdates(
-          { limit: batchSize, timeout: pollSeconds, allowed_updates: allowedUpdates, ...(cursor === null ? {} : { offset: cursor + 1 }) },
-          stop.signal as never,
+        const updates = (await asked(
+          api.getUpdates(
+            { limit: batchSize, timeout: pollSeconds, allowed_updates: allowedUpdates, ...(cursor === null ? {} : { offset: cursor + 1 }) },
+            stop.signal as never,
+          ),
         )) as unknown as Update[];
+        if (!Array.isArray(updates)) return { type: 'link.closed', reason: 'lost', detail: 'the answer to getUpdates is no list' };
         report({ type: 'link.active' });
         if (updates.length === 0) continue;
         failPoint('ingress.received');
         const highest = Math.max(...updates.map(({ update_id: id }) => id));
-        const { rows } = await ports
-          .store()
-          .call(
-            'journal.append',
-            { channel: 'telegram', account: accountId, updates: updates.map(toJournal), cursor: { id: cursorId, value: highest } },
-            fence,
-          );
+        const { rows } = await ports.store().call(
+          'journal.append',
+          {
+            channel: 'telegram',
+            account: accountId,
+            updates: updates.map((update) => toJournal(update, botId)),
+            cursor: { id: cursorId, value: highest },
+          },
+          fence,
+        );
         failPoint('ingress.journalled');
         cursor = highest;
         ports.onInbound();
@@ -109,10 +119,12 @@ export const telegramPoller = (ports: AccountPorts, accountId: string) =>
     return () => stop.abort('stopped');
   });
 
+/** What an outage means for the link. @throws whatever is no outage: the supervisor starts a fresh one. */
 function closedBy(error: unknown): Closed {
-  if (error instanceof Error && error.name === 'StoreError')
-    return { type: 'link.closed', reason: 'lost', detail: 'the store did not answer' };
-  const failure = failureOf(error);
+  if (error instanceof StoreError || error instanceof GatewayError)
+    return { type: 'link.closed', reason: 'lost', detail: `the store did not answer: ${error.message}` };
+  if (!(error instanceof CallFailed)) throw error;
+  const { failure } = error;
   if (failure.kind !== 'refused') return { type: 'link.closed', reason: 'lost', detail: failure.detail };
   const { status, description, retryAfterMs } = failure;
   const detail = `${status} ${description}`.slice(0, 200);

@@ -6,9 +6,7 @@ import type { Sender } from '../contract.ts';
 import { createApi, failureOf, outcomeOf, type TelegramApi } from './api.ts';
 import { toHtml } from './format.ts';
 import { accountConfig, apiRootOf, tokenOf } from './settings.ts';
-
-/** The topic every forum has; it may not be named when sending. */
-const generalTopic = '1';
+import { generalTopic } from './update.ts';
 
 export function telegramSender(ports: AccountPorts, accountId: string): Sender {
   let api: Promise<TelegramApi> | undefined;
@@ -29,7 +27,7 @@ export function telegramSender(ports: AccountPorts, accountId: string): Sender {
         );
         return { kind: 'sent', platformId: String(message.message_id) };
       } catch (error) {
-        return outcomeOf(failureOf(error));
+        return outcomeOf(failureOf(error), isPlain(row));
       }
     },
   };
@@ -44,6 +42,7 @@ function optionsOf(row: OutboxRow, { linkPreview, replyToMode }: ReturnType<type
   const { thread, replyTo } = row.address;
   return {
     ...(isPlain(row) ? {} : { parse_mode: 'HTML' as const }),
+    // The general topic may not be named when sending.
     ...(thread === undefined || thread === generalTopic ? {} : { message_thread_id: Number(thread) }),
     ...(replyTo === undefined || replyToMode === 'off'
       ? {}

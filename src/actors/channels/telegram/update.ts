@@ -44,24 +44,42 @@ export interface UpdateBody {
   name?: string;
 }
 
-export function toJournal(update: Update): JournalInput {
-  const dedupeKey = `update:${update.update_id}`;
+/** The topic every forum has; its messages come without a topic of their own. */
+export const generalTopic = '1';
+
+/**
+ * @param botId part of the key: numbers of updates are each bot's own, and another bot's must not pass for seen (F-10).
+ * An update that is not what the platform promises is kept as such: one that cannot be read may not stop those behind it.
+ */
+export function toJournal(update: Update, botId: string): JournalInput {
+  const dedupeKey = `bot:${botId}:update:${update.update_id}`;
+  try {
+    return { dedupeKey, ...read(update) };
+  } catch {
+    return { dedupeKey, chat: '0', sender: '0', ts: 0, kind: 'malformed', body: bodyOf(undefined, undefined, {}) };
+  }
+}
+
+function read(update: Update): Omit<JournalInput, 'dedupeKey'> {
   const { message } = update;
   if (message) {
     const text = message.text ?? message.caption;
-    const isTopic = message.is_topic_message === true && message.message_thread_id !== undefined;
     return {
-      dedupeKey,
       chat: String(message.chat.id),
       sender: String(message.from?.id ?? message.chat.id),
       ts: message.date * 1_000,
       kind: text === undefined ? 'media' : 'text',
-      ...(isTopic ? { thread: String(message.message_thread_id) } : {}),
+      ...threadOf(message),
       body: bodyOf(message.chat, message.from, { messageId: message.message_id, ...(text === undefined ? {} : { text }) }),
     };
   }
   const [kind, chat, from, date] = otherKind(update);
-  return { dedupeKey, chat: String(chat?.id ?? 0), sender: String(from?.id ?? 0), ts: date * 1_000, kind, body: bodyOf(chat, from, {}) };
+  return { chat: String(chat?.id ?? 0), sender: String(from?.id ?? 0), ts: date * 1_000, kind, body: bodyOf(chat, from, {}) };
+}
+
+function threadOf({ chat, is_topic_message: isTopic, message_thread_id: thread }: Message): { thread?: string } {
+  if (isTopic === true && thread !== undefined) return { thread: String(thread) };
+  return chat.is_forum === true ? { thread: generalTopic } : {};
 }
 
 function otherKind(update: Update): [kind: string, chat: Chat | undefined, from: From | undefined, date: number] {

@@ -31,6 +31,7 @@ export const verbs: Table = {
   'outbox.insert': outbox.insert,
   'outbox.get': outbox.get,
   'outbox.lanes': outbox.lanes,
+  'outbox.due': outbox.due,
   'outbox.claim': outbox.claim,
   'outbox.mark': outbox.mark,
   'outbox.withdraw': outbox.withdraw,

@@ -57,12 +57,13 @@ export function append(db: DatabaseSync, { channel, account, updates, cursor }: 
   return { rows };
 }
 
-export function pending(db: DatabaseSync, { channel, account, limit = 1_000 }: VerbParams<'journal.pending'>) {
+export function pending(db: DatabaseSync, { channel, account, after = 0, limit = 1_000 }: VerbParams<'journal.pending'>) {
   const rows = all(
     db,
-    `SELECT * FROM journal WHERE channel = ? AND account = ? AND state IN ('new', 'routed') ORDER BY id LIMIT ?`,
+    `SELECT * FROM journal WHERE channel = ? AND account = ? AND id > ? AND state IN ('new', 'routed') ORDER BY id LIMIT ?`,
     channel,
     account,
+    after,
     limit,
   );
   return { rows: rows.map(toRow) };

@@ -1,6 +1,7 @@
 /** What leaves. One key, one row, one send; rows of a lane leave in the order they came. */
 import type { DatabaseSync } from 'node:sqlite';
-import { type OutboxInput, type OutboxRow, StoreError, type VerbParams } from '../contract.ts';
+import { type OutboxInput, type OutboxRow, StoreError, type VerbParams, type VerbResult } from '../contract.ts';
+import { askKey, isAskKey } from '../outbox-keys.ts';
 import { all, defined, json, one, type Row, run } from '../sql.ts';
 
 const defaultLifeMs = 24 * 3_600_000;
@@ -69,11 +70,20 @@ export function lanes(db: DatabaseSync, { channel, account }: VerbParams<'outbox
   return { lanes: rows.map((row) => ({ lane: String(row['lane']), nextAt: Number(row['next_at']), queued: Number(row['queued']) })) };
 }
 
-export function claim(db: DatabaseSync, { lane, now }: VerbParams<'outbox.claim'>): { row: OutboxRow | null; nextAt: number | null } {
+const headOf = (db: DatabaseSync, lane: string) =>
+  one(db, `SELECT * FROM outbox WHERE lane = ? AND state IN ('queued', 'sending') ORDER BY id LIMIT 1`, lane);
+
+export function due(db: DatabaseSync, { lane }: VerbParams<'outbox.due'>) {
+  const head = headOf(db, lane);
+  return { at: head === undefined ? null : Math.min(Number(head['next_at']), Number(head['expires_at'])) };
+}
+
+export function claim(db: DatabaseSync, { lane, now }: VerbParams<'outbox.claim'>): VerbResult<'outbox.claim'> {
   for (;;) {
-    const head = one(db, `SELECT * FROM outbox WHERE lane = ? AND state IN ('queued', 'sending') ORDER BY id LIMIT 1`, lane);
+    const head = headOf(db, lane);
+    if (head === undefined) return { row: null, nextAt: null };
     // Somebody is sending: the next of this lane waits, or the order would be a matter of luck.
-    if (head === undefined || head['state'] === 'sending') return { row: null, nextAt: null };
+    if (head['state'] === 'sending') return { row: null, nextAt: null, stuck: true };
     const id = Number(head['id']);
     if (Number(head['expires_at']) <= now) {
       run(db, `UPDATE outbox SET state = 'cancelled', last_error = 'expired', settled_at = ? WHERE id = ?`, now, id);
@@ -88,7 +98,7 @@ export function claim(db: DatabaseSync, { lane, now }: VerbParams<'outbox.claim'
 const settled = new Set(['sent', 'failed', 'unknown', 'cancelled']);
 
 export function mark(db: DatabaseSync, params: VerbParams<'outbox.mark'>) {
-  const { id, state, now, nextAt, platformId, error, payload } = params;
+  const { id, state, now, nextAt, platformId, error, payload, ask } = params;
   const row = one(
     db,
     `UPDATE outbox SET state = ?, next_at = coalesce(?, next_at), platform_id = coalesce(?, platform_id),
@@ -102,7 +112,16 @@ export function mark(db: DatabaseSync, params: VerbParams<'outbox.mark'>) {
     id,
   );
   if (row === undefined) throw new StoreError('not-found', `outbox row ${id} does not exist`);
-  return { row: toRow(row) };
+  const marked = toRow(row);
+  askAbout(db, marked, ask, now);
+  return { row: marked };
+}
+
+/** A row of its own, so that the question is sent once and never about itself. */
+function askAbout(db: DatabaseSync, { key, state, address }: OutboxRow, text: string | undefined, now: number): void {
+  if (text === undefined || state !== 'unknown' || isAskKey(key)) return;
+  const { replyTo: _replyTo, ...chat } = address;
+  insertOne(db, { key: askKey(key), address: chat, kind: 'text', payload: { text } }, now);
 }
 
 /** The row goes altogether: its key was never used for anything anybody saw. */
@@ -111,17 +130,20 @@ export function withdraw(db: DatabaseSync, { key }: VerbParams<'outbox.withdraw'
   return { row: row ? toRow(row) : null };
 }
 
-export function recover(db: DatabaseSync, { channel, account, to, now }: VerbParams<'outbox.recover'>) {
+export function recover(db: DatabaseSync, { channel, account, to, now, except = [], ask }: VerbParams<'outbox.recover'>) {
   const rows = all(
     db,
-    `UPDATE outbox SET state = ?, settled_at = ?, last_error = 'the process ended while sending'
-     WHERE channel = ? AND account = ? AND state = 'sending' RETURNING *`,
+    `UPDATE outbox SET state = ?, settled_at = ?, last_error = 'cut off while sending'
+     WHERE channel = ? AND account = ? AND state = 'sending' AND lane NOT IN (SELECT value FROM json_each(?)) RETURNING *`,
     to,
     to === 'unknown' ? now : null,
     channel,
     account,
+    JSON.stringify(except),
   );
-  return { rows: rows.map(toRow) };
+  const recovered = rows.map(toRow);
+  for (const row of recovered) askAbout(db, row, ask, now);
+  return { rows: recovered };
 }
 
 export function find(db: DatabaseSync, { channel, account, chat, state, limit }: VerbParams<'outbox.find'>) {

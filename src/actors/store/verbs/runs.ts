@@ -1,5 +1,6 @@
 /** Runs from their acceptance to their final answer. */
 import type { DatabaseSync } from 'node:sqlite';
+import { failPoint } from '../../fail-points.ts';
 import { type RunFinal, type RunRow, StoreError, type VerbParams } from '../contract.ts';
 import { all, defined, json, one, type Row } from '../sql.ts';
 import { appendHistory, touch } from './conversations.ts';
@@ -81,11 +82,14 @@ export function finish(db: DatabaseSync, params: VerbParams<'runs.finish'>) {
     JSON.stringify(final),
     runId,
   );
+  failPoint('run.final');
   touch(db, before.sessionKey, before.agentId, endedAt, entry);
   appendHistory(db, before.sessionId, history);
   if (before.journalIds)
     markJournal(db, { ids: before.journalIds, state: state === 'done' || state === 'aborted' ? 'handled' : 'failed', runId });
-  return { run: toRow(row as Row), first: true, outbox: outbox.map((input) => insertOne(db, input, endedAt)) };
+  const inserted = outbox.map((input) => insertOne(db, input, endedAt));
+  failPoint('outbox.inserted');
+  return { run: toRow(row as Row), first: true, outbox: inserted };
 }
 
 export function open(db: DatabaseSync) {
