@@ -100,6 +100,7 @@ export const supervisor = setup({
     hasQueue: ({ context }) => context.queue.length > 0,
     isSettled: ({ context }) => context.queue.length === 0,
     hasAllAnswered: ({ context }) => context.queue.every((id) => context.children[id]?.spec.shutdownMs === 0),
+    isAwaited: ({ event }) => (event as { spec: ChildSpec }).spec.startMs !== undefined,
     regroups: ({ context }) => context.after === 'start',
     endsAll: ({ context }) => context.after === 'end',
     failsAll: ({ context }) => context.after === 'fail',
@@ -131,13 +132,7 @@ export const supervisor = setup({
         const epoch = record.epoch + 1;
         const awaited = spec.startMs !== undefined;
         children[spec.id] = { ...record, epoch, phase: awaited ? 'starting' : 'up', startedAt: now };
-        const options: object = {
-          id: spawnId(spec.id, epoch),
-          ...(spec.input === undefined ? {} : { input: spec.input }),
-          ...(spec.systemId === undefined ? {} : { systemId: spec.systemId }),
-        };
-        // Typed by name only: the children of this machine are known when it runs, not when it is written.
-        enqueue.spawnChild(spec.logic, options);
+        enqueue.spawnChild(spec.logic, spawnOptions(spec, epoch));
         if (awaited) {
           enqueue.raise({ type: 'child.startExpired', id: spec.id, epoch }, { delay: spec.startMs as number, id: `start:${spec.id}` });
           break;
@@ -166,8 +161,9 @@ export const supervisor = setup({
       const child = context.children[id];
       if (child === undefined || child.epoch !== epoch || !isAlive(child)) return;
 
-      enqueue.cancel(`start:${id}`);
-      enqueue.cancel(`leave:${id}`);
+      // A cancelled timer that was never set costs as much as one that was, and most children have none.
+      if (child.phase === 'starting') enqueue.cancel(`start:${id}`);
+      if (child.phase === 'leaving') enqueue.cancel(`leave:${id}`);
       const error = exit.type.startsWith('xstate.error') ? (exit as ErrorActorEvent).error : undefined;
       const abnormal = exit.type.startsWith('xstate.error');
       const { spec } = child;
@@ -318,6 +314,19 @@ export const supervisor = setup({
       }
       return { children, queue: context.affected, affected: [] };
     }),
+    /** A child that nobody has to wait for joins a steady group in one step: clients come by the thousand. */
+    startNow: enqueueActions(({ context, event, enqueue }) => {
+      const { spec } = event as { spec: ChildSpec };
+      const known = context.children[spec.id];
+      if (known !== undefined && known.phase !== 'ended') return;
+      const record = known ?? newRecord(spec);
+      const epoch = record.epoch + 1;
+      enqueue.spawnChild(spec.logic, spawnOptions(spec, epoch));
+      enqueue.assign({
+        children: { ...context.children, [spec.id]: { ...record, spec, epoch, phase: 'up', startedAt: context.env.now() } },
+        order: known === undefined ? [...context.order, spec.id] : context.order,
+      });
+    }),
     addChild: assign(({ context, event }) => {
       const { spec } = event as { spec: ChildSpec };
       const known = context.children[spec.id];
@@ -417,7 +426,13 @@ export const supervisor = setup({
       },
       states: {
         starting: { entry: 'startQueued', always: { guard: 'isSettled', target: 'steady' } },
-        steady: { tags: 'up', entry: 'reportUp' },
+        steady: {
+          tags: 'up',
+          entry: 'reportUp',
+          on: {
+            'child.add': [{ guard: 'isAwaited', target: 'starting', actions: 'addChild' }, { actions: 'startNow' }],
+          },
+        },
       },
     },
     stopping: {
@@ -470,6 +485,13 @@ export const supervisor = setup({
     failed: { entry: 'giveUp' },
   },
   options: { maxIterations: 1000 },
+});
+
+/** Typed by name only: the children of this machine are known when it runs, not when it is written. */
+const spawnOptions = (spec: ChildSpec, epoch: number): object => ({
+  id: spawnId(spec.id, epoch),
+  ...(spec.input === undefined ? {} : { input: spec.input }),
+  ...(spec.systemId === undefined ? {} : { systemId: spec.systemId }),
 });
 
 /** The group that has to be stopped and started again because `id` ended. An earlier, larger fall is kept. */

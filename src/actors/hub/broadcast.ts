@@ -2,10 +2,10 @@
  * Sends one event to many clients. The event is encoded and framed once; each client then costs one write of the same
  * bytes. Whoever reads too slowly misses droppable events (and sees a gap in `seq`) or is closed, and costs nobody else.
  */
-import * as wsModule from 'ws';
 import { type EventName, events, type EventRow } from '../../protocol/events.ts';
 import type { StateVersion } from '../../protocol/frames.ts';
 import type { Connection } from './connection.ts';
+import { frameOf } from './frame.ts';
 
 export interface Broadcaster {
   /** @param options.stateVersion both counters, for events about state. `droppable` overrides the event's row. */
@@ -20,16 +20,6 @@ export interface BroadcastPorts {
   onSlow(connection: Connection): void;
   onSent?(event: EventName, bytes: number): void;
 }
-
-/** `ws` frames per connection; without a mask the bytes are the same for all, so one call serves everybody. */
-const { Sender } = wsModule as unknown as {
-  Sender: {
-    frame(data: Buffer, options: { fin: boolean; rsv1: boolean; opcode: number; mask: boolean; readOnly: boolean }): Buffer[];
-  };
-};
-
-export const frameOf = (text: string): Buffer =>
-  Buffer.concat(Sender.frame(Buffer.from(text), { fin: true, rsv1: false, opcode: 1, mask: false, readOnly: true }));
 
 export function createBroadcaster(ports: BroadcastPorts): Broadcaster {
   let seq = 0;

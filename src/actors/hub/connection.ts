@@ -4,6 +4,7 @@ import type { RawData, WebSocket } from 'ws';
 import type { Identity } from '../../protocol/context.ts';
 import type { ErrorPayload } from '../../protocol/errors.ts';
 import { closeReason } from '../../protocol/limits.ts';
+import { frameOf } from './frame.ts';
 import type { Remote } from './remote.ts';
 
 /** Beyond this a client reads slower than it asks. */
@@ -81,7 +82,13 @@ export class Connection {
   }
 
   send(frame: object): void {
-    if (this.isOpen) this.ws.send(JSON.stringify(frame));
+    if (!this.isOpen) return;
+    // A client that asks several things at once gets its answers in one write.
+    if (this.socket.writableCorked === 0) {
+      this.socket.cork();
+      process.nextTick(uncork, this.socket);
+    }
+    this.socket.write(frameOf(JSON.stringify(frame)));
   }
 
   respond(id: string, payload: unknown): void {
@@ -97,6 +104,8 @@ export class Connection {
     this.ws.close(code, closeReason(reason));
   }
 }
+
+const uncork = (socket: Socket) => socket.uncork();
 
 /** Text of a message, whichever way the client sent it: Swift clients send JSON as binary. */
 export function textOf(data: RawData): string {
