@@ -175,7 +175,7 @@ function released({ scripts: _scripts, devDependencies: _dev, allowScripts: _all
 
 /** `ws` and `typebox` stay: the client and its types are imported by other programs. */
 function bundledPackages() {
-  return ['ajv', 'json5', 'p-queue', 'pino', 'pino-pretty', 'xstate'];
+  return ['ajv', 'json5', 'p-queue', 'pino', 'xstate'];
 }
 
 function run(command, args, cwd) {

@@ -41,9 +41,9 @@ function installSignals(): SignalBox {
   process.on('SIGUSR2', () => {});
   process.on('SIGPIPE', () => {});
   // Before these lines Node answers a SIGUSR1 with its debugger, a door for everybody on this machine. It is shut, and the
-  // signal counts as what was meant. Node knocks twice: at once, and again from its event loop.
+  // signal counts as what was meant. Node knocks twice: at once, and again from its event loop, which a busy machine delays.
   if (shutDebugger()) {
-    setImmediate(shutDebugger);
+    for (const ms of [0, 100, 1_000]) setTimeout(shutDebugger, ms).unref();
     take('SIGUSR1');
   }
   return {
