@@ -73,9 +73,7 @@ export async function startGateway(options: GatewayOptions, signals: SignalBox):
       listener: listenerActor({
         port: options.port,
         hosts: options.hosts,
-        trustedProxies: config.gateway.trustedProxies,
-        allowedOrigins: config.gateway.controlUi.allowedOrigins,
-        maxPayload: config.gateway.maxPayload,
+        settings: () => gateway.config().gateway,
         handshakeMs: gateway.handshakeMs,
         register(port) {
           listener = port;

@@ -354,8 +354,8 @@ describe('a refusal', () => {
   it('C-034 is answered before the close, and a foreign page is refused before the upgrade', async () => {
     const { answer, client } = await refusal(goodConnect({ auth: { token: 'wrong' } }));
     expect(client.frames.at(-1)).toBe(answer);
-    const attempt = (origin: string | undefined) =>
-      gateway.raw(origin === undefined ? {} : { headers: { Origin: origin } }).then(
+    const attempt = (origin: string | undefined, more: Record<string, string> = {}) =>
+      gateway.raw({ headers: { ...more, ...(origin === undefined ? {} : { Origin: origin }) } }).then(
         (opened) => {
           opened.close();
           return 101;
@@ -368,6 +368,10 @@ describe('a refusal', () => {
     expect(await attempt(`http://127.0.0.1:${gateway.port}`)).toBe(101);
     expect(await attempt('https://panel.example')).toBe(101);
     expect(await attempt(undefined)).toBe(101);
+    // A foreign name that was made to point at this machine is no origin of ours, although it matches.
+    expect(await attempt('http://rebound.example', { Host: 'rebound.example' })).toBe(403);
+    expect(await attempt(undefined, { Host: 'rebound.example' })).toBe(101);
+    expect(await attempt('http://localhost', { Host: 'localhost:80' })).toBe(101);
   });
 });
 
