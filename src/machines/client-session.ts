@@ -3,7 +3,7 @@
  * socket itself belongs to the invoked actors, and which of them listens *is* the state.
  *
  *   connecting ──connect.granted──▶ open ──shutdown.announced──▶ leaving ─┐
- *        └──connect.refused, shutdown.announced──▶ closing ◀──pump.violated──┴◀──gateway.drain┘
+ *        └──connect.refused──▶ closing ◀──pump.violated──┴◀──gateway.drain┘
  *   any ──socket.closed──▶ closed
  */
 import { assign, setup } from 'xstate';
@@ -58,8 +58,6 @@ export const clientSession = setup({
       on: {
         'connect.granted': 'open',
         'connect.refused': { target: 'closing', actions: 'noteClose' },
-        // Too late to begin here; the next try waits at the listener until it can be served.
-        'shutdown.announced': { target: 'closing', actions: 'noteRestart' },
         'gateway.drain': { target: 'closing', actions: 'noteRestart' },
       },
     },

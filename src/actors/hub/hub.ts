@@ -233,17 +233,16 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
       },
       connections: () => connections.values(),
     });
-    let detach: (() => void) | undefined;
     const offShutdown = ports.onShutdown(
       guard((payload) => {
-        // Whoever comes from now on waits at the listener for the next generation.
-        detach?.();
         broadcaster.send('shutdown', payload);
         // Nothing follows the shutdown event but responses and the close frame.
+        const told = [...connections.values()];
         connections.clear();
-        for (const connId of [...sessions.keys()]) sessionOf(connId)?.send({ type: 'shutdown.announced' });
+        for (const { connId } of told) sessionOf(connId)?.send({ type: 'shutdown.announced' });
       }),
     );
+    let detach: (() => void) | undefined;
     // In a turn of its own: while the hub starts this actor it can add no shard, and who waits for us would be turned away.
     const attaching = setImmediate(
       guard(() => {

@@ -129,7 +129,7 @@ export const listenerActor = (options: ListenerOptions) =>
       connection.ws.once('message', (data) => {
         const id = requestIdOf(textOf(data));
         if (id !== undefined) {
-          connection.refuse(id, { code: 'UNAVAILABLE', message: 'gateway is shutting down', retryable: true });
+          connection.refuse(id, { code: 'UNAVAILABLE', message: 'gateway restarting', retryable: true, retryAfterMs: 1_500 });
         }
         connection.close(1012, 'service restart');
       });
@@ -227,9 +227,7 @@ export const listenerActor = (options: ListenerOptions) =>
     });
 
     receive((event) => {
-      if (event.type !== 'gateway.drain') return;
-      isClosing = true;
-      for (const connection of [...waiting.keys()]) turnAway(connection);
+      if (event.type === 'gateway.drain') isClosing = true;
     });
 
     return () => {
