@@ -43,8 +43,6 @@ it.each<[string, ClientSessionEvent[], string, CloseWith | undefined]>([
   ['may still be answered after the announcement', [granted, announced], 'leaving', undefined],
   ['is sent away after that', [granted, announced, drain], 'closing', restart],
   ['is sent away without an announcement too', [granted, drain], 'closing', restart],
-  ['is sent away before it introduced itself', [drain], 'closing', restart],
-  ['is sent away when it would introduce itself to a gateway that leaves', [announced], 'closing', restart],
   ['ends with its socket while connecting', [{ type: 'socket.closed' }], 'closed', undefined],
   ['ends with its socket while open', [granted, { type: 'socket.closed' }], 'closed', undefined],
   ['ends with its socket while closing', [granted, drain, { type: 'socket.closed' }], 'closed', restart],
