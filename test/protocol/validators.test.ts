@@ -20,7 +20,8 @@ let released: (name: string) => Validate;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'openclaw-validators-'));
   const outfile = join(folder, 'compile.mjs');
-  const contents = await standaloneValidators();
+  const compileAll: (belongs: () => boolean) => Promise<string> = standaloneValidators;
+  const contents = await compileAll(() => true);
   await build({ stdin: { contents, resolveDir: repository }, bundle: true, platform: 'node', format: 'esm', outfile, logLevel: 'error' });
   released = ((await import(pathToFileURL(outfile).href)) as { compileSchema: typeof released }).compileSchema;
 });
