@@ -1,7 +1,7 @@
 /** A large answer on a slow link is no reason to be cut off (protocol D-21). */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import { startGateway, temporaryHome, token } from '../support/gateway.ts';
 
 /**
@@ -19,6 +19,7 @@ async function readSlowly() {
       agents: { defaults: { model: `openclaw/script:${script}` } },
     },
   });
+  onTestFinished(() => gateway.close());
   const writer = await gateway.connect();
   const say = async (key: string, message: string) => {
     await writer.call('chat.send', { sessionKey: 'long', message, idempotencyKey: key });
@@ -38,7 +39,6 @@ async function readSlowly() {
     () => false,
   );
   const events = reader.events('agent').length;
-  await gateway.close();
   return { answer, isOpen, events };
 }
 
