@@ -1,13 +1,14 @@
 /**
  * Writes the JSON Schema of the protocol from its definitions: `dist/protocol.schema.json`. The same definitions twice give
- * the same bytes. With `--check` nothing is written and a stale file is an error.
+ * the same bytes. Another file may be named. With `--check` nothing is written and a stale file is an error.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { schemaDocument } from '../src/protocol/schema.ts';
 
-const path = join(dirname(fileURLToPath(import.meta.url)), '..', 'dist', 'protocol.schema.json');
+const named = process.argv.slice(2).find((word) => !word.startsWith('--'));
+const path = named ?? join(dirname(fileURLToPath(import.meta.url)), '..', 'dist', 'protocol.schema.json');
 const text = `${JSON.stringify(schemaDocument(), null, 2)}\n`;
 
 if (process.argv.includes('--check')) {
@@ -25,5 +26,5 @@ if (process.argv.includes('--check')) {
 } else {
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, text);
-  console.log('dist/protocol.schema.json');
+  console.log(path);
 }

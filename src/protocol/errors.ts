@@ -3,10 +3,10 @@
  * again can help; a row without it means "no promise either way".
  */
 export const errorCodes = {
-  INVALID_REQUEST: {},
-  NOT_PAIRED: {},
   NOT_LINKED: { retryable: false },
+  NOT_PAIRED: {},
   AGENT_TIMEOUT: {},
+  INVALID_REQUEST: {},
   UNAVAILABLE: {},
 } as const satisfies Record<string, { retryable?: boolean }>;
 

@@ -2,16 +2,23 @@
 import { writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
-import { type Gateway, startGateway, temporaryHome, token } from '../support/gateway.ts';
+import { expect, it, onTestFinished } from 'vitest';
+import { type Gateway, type GatewayOptions, startGateway, temporaryHome, token } from '../support/gateway.ts';
 import { openRaw, type RawClient } from '../support/raw-client.ts';
+
+/** A gateway of one test, which ends with it however it goes. */
+async function start(options?: GatewayOptions): Promise<Gateway> {
+  const gateway = await startGateway(options);
+  onTestFinished(() => gateway.close());
+  return gateway;
+}
 
 /** A gateway with a run that takes its time, so that an end takes a moment too. */
 async function startBusy(): Promise<Gateway> {
   const home = temporaryHome();
   const script = join(home, 'script.json');
   await writeFile(script, JSON.stringify({ '*': [{ hang: true }] }));
-  return startGateway({
+  return start({
     home,
     config: {
       gateway: { mode: 'local', auth: { mode: 'token', token }, drainMs: 0 },
@@ -25,7 +32,7 @@ it.each([
   ['stop', 'SIGTERM', 'gateway stopping'],
   ['restart', 'SIGUSR1', 'gateway restarting'],
 ] as const)('C-066 a graceful %s is announced to everybody before it closes with 1012', async (kind, signal, reason) => {
-  const gateway = await startGateway();
+  const gateway = await start();
   const clients = [
     await gateway.connect(),
     await gateway.connect({ scopes: ['operator.read'] }),
@@ -45,7 +52,6 @@ it.each([
     const back = await gateway.connect();
     expect((await back.call('health')).ok).toBe(true);
   } else expect(await gateway.exited).toEqual({ code: 0, signal: null });
-  await gateway.close();
 });
 
 /** Asks as soon as the announcement has arrived, as a client that has not looked at it yet. */
@@ -75,12 +81,11 @@ it.each([
     expect(await client.response(id)).toMatchObject({ ok: false, error: { code: 'UNAVAILABLE', retryable: true, ...more } });
   }
   if (signal === 'SIGTERM') expect((await client.response('late-1')).error).not.toHaveProperty('retryAfterMs');
-  await gateway.close();
 });
 
 it('C-159 the first client after the port opens is shown the whole health', async () => {
   const port = await freePort();
-  const starting = startGateway({ args: ['--port', String(port)] });
+  const starting = start({ args: ['--port', String(port)] });
   let first: RawClient | undefined;
   while (first === undefined) first = await openRaw(`ws://127.0.0.1:${port}`).catch(() => undefined);
   const hello = await first.hello();
@@ -92,11 +97,11 @@ it('C-159 the first client after the port opens is shown the whole health', asyn
   }
   expect(shown.sessions).toEqual({ path: expect.any(String), count: expect.any(Number), recent: expect.any(Array) });
   first.close();
-  await (await starting).close();
+  await starting;
 });
 
 it('garbage sent to a gateway that is starting or restarting raises nothing', async () => {
-  const gateway = await startGateway();
+  const gateway = await start();
   for (let turn = 0; turn < 3; turn += 1) {
     gateway.signal('SIGUSR1');
     const arrived = await Promise.all(Array.from({ length: 20 }, () => gateway.raw().catch(() => undefined)));
@@ -107,7 +112,6 @@ it('garbage sent to a gateway that is starting or restarting raises nothing', as
   const client = await gateway.connect();
   expect((await client.call('health')).ok).toBe(true);
   expect(gateway.log().filter((record) => JSON.stringify(record).includes('no actor owns'))).toEqual([]);
-  await gateway.close();
 });
 
 async function freePort(): Promise<number> {

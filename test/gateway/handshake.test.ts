@@ -1,7 +1,7 @@
 /** What a stranger may say, and what it is told (protocol 1, 2 and 9.1). */
 import { createServer, connect as connectTcp, type AddressInfo } from 'node:net';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Gateway, startGateway, token } from '../support/gateway.ts';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { type Gateway, type GatewayOptions, startGateway, token } from '../support/gateway.ts';
 import { goodConnect, openRaw } from '../support/raw-client.ts';
 import { frame, openTcp, upgradeRequest } from '../support/raw-socket.ts';
 
@@ -18,6 +18,13 @@ beforeAll(async () => {
   });
 });
 afterAll(() => gateway.close());
+
+/** A gateway of one test, which ends with it however it goes. */
+async function start(options?: GatewayOptions): Promise<Gateway> {
+  const gateway = await startGateway(options);
+  onTestFinished(() => gateway.close());
+  return gateway;
+}
 
 /** Says `connect` and gives the answer together with the close that follows it. */
 async function refusal(params: Record<string, unknown>, on = gateway) {
@@ -201,7 +208,7 @@ describe('client ids and modes', () => {
       'invalid connect params',
       'accepted',
     ]);
-    const strict = await startGateway({
+    const strict = await start({
       config: {
         gateway: { mode: 'local', auth: { mode: 'token', token }, strictClientIds: true, controlUi: { allowInsecureAuth: true } },
       },
@@ -220,7 +227,6 @@ describe('client ids and modes', () => {
       ),
     ).toEqual(accepted(modes));
     expect(await verdicts(strict, [{ id: 'acme-1' }, { mode: 'operator' }])).toEqual(Array(2).fill('invalid connect params'));
-    await strict.close();
   });
 });
 
@@ -262,7 +268,7 @@ describe('a refusal', () => {
   });
 
   it('C-020 of silence comes after the handshake timeout, whether nothing or half a frame was sent', async () => {
-    const impatient = await startGateway({ env: { OPENCLAW_TEST_HANDSHAKE_TIMEOUT_MS: '200' } });
+    const impatient = await start({ env: { OPENCLAW_TEST_HANDSHAKE_TIMEOUT_MS: '200' } });
     const silent = await impatient.raw();
     const half = await impatient.raw();
     // The head of a masked text frame of 100 bytes, and nothing of it.
@@ -274,7 +280,6 @@ describe('a refusal', () => {
     const good = await impatient.connect();
     await (await impatient.raw()).closed;
     expect((await good.call('health')).ok).toBe(true);
-    await impatient.close();
   });
 
   it('C-021 of another protocol version names ours and closes with 1002', async () => {
@@ -321,7 +326,7 @@ describe('a refusal', () => {
 
   it('C-027 is about the password in password mode, and the token is ignored', async () => {
     const password = 'a-password-of-this-test';
-    const locked = await startGateway({ config: { gateway: { mode: 'local', auth: { mode: 'password', password } } } });
+    const locked = await start({ config: { gateway: { mode: 'local', auth: { mode: 'password', password } } } });
     const client = await locked.raw();
     expect((await client.hello(goodConnect({ auth: { password, token: 'nonsense' } }))).ok).toBe(true);
     client.close();
@@ -330,7 +335,6 @@ describe('a refusal', () => {
       expect(answer.error?.message).toMatch(/^unauthorized/);
       expect(close.code).toBe(1008);
     }
-    await locked.close();
   });
 
   it('C-028 of a client that offers nothing asks for a device identity', async () => {
@@ -342,10 +346,9 @@ describe('a refusal', () => {
   });
 
   it('C-029 of the Control UI without a device is for a page that cannot have one', async () => {
-    const strict = await startGateway();
+    const strict = await start();
     const { answer } = await refusal(goodConnect({ client: { id: 'openclaw-control-ui' } }), strict);
     expect(answer.error?.message).toContain('secure context');
-    await strict.close();
     const client = await gateway.raw();
     expect((await client.hello(goodConnect({ client: { id: 'openclaw-control-ui' } }))).ok).toBe(true);
     client.close();
@@ -354,8 +357,8 @@ describe('a refusal', () => {
   it('C-034 is answered before the close, and a foreign page is refused before the upgrade', async () => {
     const { answer, client } = await refusal(goodConnect({ auth: { token: 'wrong' } }));
     expect(client.frames.at(-1)).toBe(answer);
-    const attempt = (origin: string | undefined) =>
-      gateway.raw(origin === undefined ? {} : { headers: { Origin: origin } }).then(
+    const attempt = (origin: string | undefined, more: Record<string, string> = {}) =>
+      gateway.raw({ headers: { ...more, ...(origin === undefined ? {} : { Origin: origin }) } }).then(
         (opened) => {
           opened.close();
           return 101;
@@ -368,6 +371,10 @@ describe('a refusal', () => {
     expect(await attempt(`http://127.0.0.1:${gateway.port}`)).toBe(101);
     expect(await attempt('https://panel.example')).toBe(101);
     expect(await attempt(undefined)).toBe(101);
+    // A foreign name that was made to point at this machine is no origin of ours, although it matches.
+    expect(await attempt('http://rebound.example', { Host: 'rebound.example' })).toBe(403);
+    expect(await attempt(undefined, { Host: 'rebound.example' })).toBe(101);
+    expect(await attempt('http://localhost', { Host: 'localhost:80' })).toBe(101);
   });
 });
 

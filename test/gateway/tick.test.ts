@@ -1,5 +1,5 @@
 /** The heartbeat of the protocol. It takes a real half minute, so it has a file of its own that runs beside others. */
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import { startGateway } from '../support/gateway.ts';
 
 it('C-061 thirty seconds after the start, and so on, each operator and node gets a tick with an integer time', {
@@ -7,6 +7,7 @@ it('C-061 thirty seconds after the start, and so on, each operator and node gets
 }, async () => {
   const from = Date.now();
   const gateway = await startGateway();
+  onTestFinished(() => gateway.close());
   const ready = Date.now();
   const operator = await gateway.connect();
   const reader = await gateway.connect({ scopes: ['operator.read'] });
@@ -23,5 +24,4 @@ it('C-061 thirty seconds after the start, and so on, each operator and node gets
     expect(tick.payload.ts).toBeLessThan(ready + 31_000);
   }
   await pinged;
-  await gateway.close();
 });

@@ -9,13 +9,13 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { type RawData, type WebSocket, WebSocketServer } from 'ws';
+import { type RawData, type ServerOptions, type WebSocket, WebSocketServer } from 'ws';
 import { FatalError } from '../../protocol/errors.ts';
 import { limits } from '../../protocol/limits.ts';
 import { fromIo } from '../io.ts';
 import { Connection, requestIdOf, textOf } from './connection.ts';
 import { findPortOwner } from './port-owner.ts';
-import { isOriginAllowed, remoteOf } from './remote.ts';
+import { isOriginAllowed, type OriginRules, remoteOf } from './remote.ts';
 
 /** As an import it would read every export of the module, and one of them loads all of `fetch`: a sixth of the start. */
 const { createServer } = process.getBuiltinModule('node:http');
@@ -41,9 +41,8 @@ export interface ListenerOptions {
   port: number;
   /** The first is needed, the others are wished for. */
   hosts: readonly string[];
-  trustedProxies: readonly string[];
-  allowedOrigins: readonly string[];
-  maxPayload: number;
+  /** Asked for each connection: the listener outlives the configuration it was opened with. */
+  settings(): { trustedProxies: readonly string[]; controlUi: OriginRules; maxPayload: number };
   handshakeMs: number;
   register(port: ListenerPort): () => void;
   /** @param isFirst of the addresses: the others say the same again. */
@@ -58,6 +57,14 @@ const maxStrangers = 200;
 /** Below this age a stranger may simply be on its way, and is spared until the hard ceiling. */
 const strangerGraceMs = 500;
 const hardMaxStrangers = 4_000;
+/** `closeTimeout`: a peer that broke the rules of WebSocket may take so long to notice. */
+const serverOptions: ServerOptions & { closeTimeout: number } = {
+  noServer: true,
+  maxPayload: limits.maxPayloadBeforeHello,
+  perMessageDeflate: false,
+  clientTracking: false,
+  closeTimeout: 5_000,
+};
 
 export const listenerActor = (options: ListenerOptions) => {
   // A listener that is opened again after a crash takes the port its predecessor had, also one the system chose.
@@ -67,7 +74,8 @@ export const listenerActor = (options: ListenerOptions) => {
     const silent = new Set<Socket>();
     const strangers = new Map<string, Connection>();
     const waiting = new Map<Connection, { timer: NodeJS.Timeout; goOn: () => void }>();
-    const wss = new WebSocketServer({ noServer: true, maxPayload: options.maxPayload, perMessageDeflate: false, clientTracking: false });
+    const wss = new WebSocketServer(serverOptions);
+    let hasWarnedOfProxy = false;
     let taker: ConnectionTaker | undefined;
     let isClosing = false;
     let port = bound;
@@ -90,15 +98,20 @@ export const listenerActor = (options: ListenerOptions) => {
 
     const onUpgrade = (request: IncomingMessage, socket: Socket, head: Buffer) => {
       silent.delete(socket);
-      const remote = remoteOf(request, options.trustedProxies);
-      if (!isOriginAllowed(remote, options.allowedOrigins)) return refuseUpgrade(socket, '403 Forbidden', 'origin not allowed\n');
+      const { trustedProxies, controlUi } = options.settings();
+      const remote = remoteOf(request, trustedProxies);
+      if (remote.untrustedProxy && !hasWarnedOfProxy) {
+        // Once: whoever sends such headers could fill the log with them.
+        hasWarnedOfProxy = true;
+        options.warn(`forwarding headers from ${remote.ip}, which is not in gateway.trustedProxies: such clients count as remote`);
+      }
+      if (!isOriginAllowed(remote, controlUi)) return refuseUpgrade(socket, '403 Forbidden', 'origin not allowed\n');
       if (isClosing) return refuseUpgrade(socket, '503 Service Unavailable', 'gateway stopping\n', 'Retry-After: 1\r\n');
       wss.handleUpgrade(request, socket, head, (ws) => accept(ws, socket, remote));
     };
 
     function accept(ws: WebSocket, socket: Socket, remote: ReturnType<typeof remoteOf>) {
       const connection = new Connection(ws, socket, remote, { connId: randomUUID(), nonce: randomUUID(), now: Date.now() });
-      limitPayload(ws, Math.min(limits.maxPayloadBeforeHello, options.maxPayload));
       ws.on('error', () => {
         // `ws` closes with the right code (1007, 1009, …) by itself; the session hears of it through 'close'.
       });
@@ -181,7 +194,7 @@ export const listenerActor = (options: ListenerOptions) => {
       },
       known(connection) {
         strangers.delete(connection.connId);
-        limitPayload(connection.ws, options.maxPayload);
+        limitPayload(connection.ws, options.settings().maxPayload);
       },
       get port() {
         return port;

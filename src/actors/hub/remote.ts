@@ -1,5 +1,7 @@
 /** Where a request really comes from, and whether that counts as this machine (protocol 2.6). */
 import type { IncomingMessage } from 'node:http';
+import { isIP } from 'node:net';
+import { hostname } from 'node:os';
 
 export interface Remote {
   /** Address of the client, IPv4-mapped IPv6 unwrapped. */
@@ -11,11 +13,23 @@ export interface Remote {
   reportedIp?: string;
   /** Forwarding headers came from a peer that is not a trusted proxy. */
   untrustedProxy: boolean;
+  /** The authority a browser believes to talk to: `Host`, or what a trusted proxy says it was. */
   host: string;
   origin?: string;
 }
 
-const unwrap = (address: string) => address.replace(/^::ffff:/i, '').replace(/^\[(.*)\]$/, '$1');
+/** Which pages may talk to this gateway (`gateway.controlUi`), besides its own. */
+export interface OriginRules {
+  allowedOrigins: readonly string[];
+  allowedHosts: readonly string[];
+}
+
+/** The bare address: brackets, a port and the mapping of IPv4 into IPv6 are taken off. */
+const unwrap = (address: string) =>
+  address
+    .replace(/^\[(.*)\](:\d+)?$/, '$1')
+    .replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, '$1')
+    .replace(/^::ffff:/i, '');
 
 export const isLoopbackAddress = (address: string) => /^127\./.test(address) || address === '::1';
 
@@ -43,19 +57,31 @@ export function remoteOf(request: IncomingMessage, trustedProxies: readonly stri
     isLoopback,
     isLocal,
     untrustedProxy,
-    host,
+    host: (isTrusted && first(headers['x-forwarded-host'])) || host,
     ...(isLocal || isLoopback || untrustedProxy ? {} : { reportedIp: ip }),
     ...(headers.origin === undefined ? {} : { origin: headers.origin }),
   };
 }
 
-/** A browser says where its page came from; native clients say nothing and are let through (D-26). */
-export function isOriginAllowed({ origin, host }: Remote, allowed: readonly string[]): boolean {
+/**
+ * A browser says where its page came from; native clients say nothing and are let through (D-26). The host has to be one
+ * of ours too: a foreign name that was made to point here has a matching origin (DNS rebinding).
+ */
+export function isOriginAllowed({ origin, host }: Remote, { allowedOrigins, allowedHosts }: OriginRules): boolean {
   if (origin === undefined) return true;
-  if (allowed.includes(origin) || allowed.includes('*')) return true;
+  const name = hostNameOf(host).toLowerCase();
+  if (!isOwnName(name) && !allowedHosts.some((allowed) => allowed.toLowerCase() === name)) return false;
+  if (allowedOrigins.includes(origin)) return true;
   try {
-    return new URL(origin).host.toLowerCase() === host.toLowerCase();
+    const page = new URL(origin);
+    // The same scheme for both, so that its default port is left out of both.
+    return page.host !== '' && page.host === new URL(`${page.protocol}//${host}`).host;
   } catch {
     return false;
   }
+}
+
+function isOwnName(name: string): boolean {
+  const own = hostname().toLowerCase();
+  return isIP(name) !== 0 || localNames(name) || name === own || name === `${own}.local`;
 }

@@ -56,14 +56,16 @@ export function createPresence(options: { version: string; now(): number; mode?:
    * knows only the instance id joins the entry that has it.
    */
   function keyFor(own: string, deviceId: string | undefined, instanceId: string | undefined): string {
-    const wanted = instanceId?.toLowerCase();
-    const same = wanted && [...entries].find(([key, { entry }]) => key !== own && entry.instanceId?.toLowerCase() === wanted);
-    if (!same) return own;
-    const [sameKey, { entry, owners }] = same;
-    if (deviceId === undefined) return sameKey;
-    entries.delete(sameKey);
-    for (const connId of owners) upsert(own, entry).owners.add(connId);
-    upsert(own, entry);
+    if (instanceId === undefined) return own;
+    const wanted = instanceId.toLowerCase();
+    for (const [key, { entry, owners }] of entries) {
+      if (key === own || entry.instanceId?.toLowerCase() !== wanted) continue;
+      if (deviceId === undefined) return key;
+      entries.delete(key);
+      const moved = upsert(own, entry);
+      for (const connId of owners) moved.owners.add(connId);
+      return own;
+    }
     return own;
   }
 

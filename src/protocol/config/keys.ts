@@ -79,6 +79,7 @@ export const configKeys = {
   'gateway.maxPayload': { schema: Type.Integer({ minimum: 524_288 }), default: 8_388_608, reload: 'soft' },
   'gateway.maxBufferedBytes': { schema: Type.Integer({ minimum: 1_572_864 }), default: 8_388_608, reload: 'soft' },
   'gateway.controlUi.allowedOrigins': { schema: texts, default: [], reload: 'soft' },
+  'gateway.controlUi.allowedHosts': { schema: texts, default: [], reload: 'soft' },
   'gateway.controlUi.allowInsecureAuth': { schema: flag, default: false, reload: 'soft' },
   'gateway.controlUi.dangerouslyDisableDeviceAuth': { schema: flag, default: false, reload: 'soft' },
   'gateway.drainMs': {

@@ -41,7 +41,7 @@ export interface Config {
     strictClientIds: boolean;
     maxPayload: number;
     maxBufferedBytes: number;
-    controlUi: { allowedOrigins: string[]; allowInsecureAuth: boolean; dangerouslyDisableDeviceAuth: boolean };
+    controlUi: { allowedOrigins: string[]; allowedHosts: string[]; allowInsecureAuth: boolean; dangerouslyDisableDeviceAuth: boolean };
     drainMs: number;
     shutdownMs: number;
     remote?: { url?: string; token?: string; password?: string };
