@@ -154,7 +154,10 @@ async function comparePlainSchemas() {
     external: ['ajv', 'ajv/*'],
     plugins: [plainSchemas],
   });
-  const path = join(dist, 'compare.mjs');
+  // Inside the project, where its packages are found.
+  const folder = join(root, 'node_modules', '.cache');
+  mkdirSync(folder, { recursive: true });
+  const path = join(folder, `openclaw-compare-${process.pid}.mjs`);
   writeFileSync(path, outputFiles[0].text);
   const { namedSchemas: plainOnes } = await import(pathToFileURL(path).href);
   rmSync(path);
