@@ -15,7 +15,7 @@ export type Order =
 process.on('message', (order: Order) => {
   if (order.type === 'break') breakable?.get(order.path)?.(order.how);
   if (order.type === 'sentence') breakAtStart?.set(order.name, order.how);
-  if (order.type === 'stray') setTimeout(() => Promise.reject(new Error('nobody owns this')), 0);
+  if (order.type === 'stray') setTimeout(() => void Promise.reject(new Error('nobody owns this')), 0);
   process.send?.({ id: order.id, paths: [...(breakable?.keys() ?? [])] });
 });
 
