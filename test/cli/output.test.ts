@@ -1,5 +1,5 @@
 /** What every command has in common: one document, no colours, no secrets, nothing left running. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { commands } from '../../src/cli/commands/index.ts';
 import { type CliResult, cleanEnv, type Gateway, runCli, startGateway, temporaryHome } from '../support/gateway.ts';
@@ -239,6 +239,42 @@ describe('profiles', () => {
   it('K-029 an exported OPENCLAW_STATE_DIR wins over the profile', async () => {
     const { stdout } = await cli(['--profile', 'rescue', 'status', '--json'], { OPENCLAW_STATE_DIR: `${home}/mine` });
     expect((JSON.parse(stdout) as { gateway: { stateDir: string } }).gateway.stateDir).toBe(`${home}/mine`);
+  });
+
+  it('K-023 --dev setup writes the dev config with mode, token and workspace, and leaves the default one alone', async () => {
+    const own = temporaryHome();
+    const setUp = (...args: string[]) => runCli([...args, 'setup', '--json'], { home: own });
+    const first = await setUp();
+    expect(first.code).toBe(0);
+    const before = readFileSync(`${own}/.openclaw/openclaw.json`, 'utf8');
+    const dev = await setUp('--dev');
+    expect(JSON.parse(dev.stdout)).toMatchObject({
+      config: { path: `${own}/.openclaw-dev/openclaw.json`, created: true },
+      token: { generated: true },
+    });
+    const written = JSON.parse(readFileSync(`${own}/.openclaw-dev/openclaw.json`, 'utf8')) as Record<string, Record<string, unknown>>;
+    expect(written).toMatchObject({
+      gateway: { mode: 'local', auth: { mode: 'token', token: expect.stringMatching(/^[0-9a-f]{48}$/) } },
+      agents: { defaults: { workspace: `${own}/.openclaw/workspace-dev` } },
+    });
+    expect(existsSync(`${own}/.openclaw/workspace-dev/AGENTS.md`)).toBe(true);
+    expect(readFileSync(`${own}/.openclaw/openclaw.json`, 'utf8')).toBe(before);
+    expect(dev.stdout + dev.stderr).not.toContain((written['gateway']?.['auth'] as { token: string }).token);
+    // A second run changes no byte.
+    const text = readFileSync(`${own}/.openclaw-dev/openclaw.json`, 'utf8');
+    expect((await setUp('--dev')).code).toBe(0);
+    expect(readFileSync(`${own}/.openclaw-dev/openclaw.json`, 'utf8')).toBe(text);
+    rmSync(own, { recursive: true, force: true });
+  });
+
+  it('K-030 gateway --dev does not select the dev profile', async () => {
+    const other = await startGateway({ config: null, args: ['--dev'] });
+    try {
+      expect(existsSync(`${other.home}/.openclaw/openclaw.json`)).toBe(true);
+      expect(existsSync(`${other.home}/.openclaw-dev`)).toBe(false);
+    } finally {
+      await other.close();
+    }
   });
 
   it('advice repeats the profile', async () => {
