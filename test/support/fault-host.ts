@@ -12,6 +12,8 @@ export type Order =
   | { type: 'sentence'; id: number; name: string; how: Breakage }
   | { type: 'stray'; id: number };
 
+// A test that was cut off leaves nobody to end this one.
+process.on('disconnect', () => process.exit(1));
 process.on('message', (order: Order) => {
   if (order.type === 'break') breakable?.get(order.path)?.(order.how);
   if (order.type === 'sentence') breakAtStart?.set(order.name, order.how);
