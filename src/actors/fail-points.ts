@@ -3,6 +3,9 @@
  * (`name:count:action`, comma separated: the action happens at the count-th passage), and only with `OPENCLAW_TEST=1`;
  * otherwise a fail point is one comparison.
  */
+import { EventEmitter } from 'node:events';
+import { Readable } from 'node:stream';
+
 type Action = 'crash' | 'raise' | 'hang' | `delay-${number}`;
 
 interface Armed {
@@ -49,4 +52,30 @@ export async function failPointAsync(name: string): Promise<void> {
   act(name, action);
   if (action === 'hang') await new Promise(() => {});
   if (action.startsWith('delay-')) await new Promise((resolve) => setTimeout(resolve, Number(action.slice('delay-'.length))));
+}
+
+/** The ways in which code of an actor can go wrong. `late`: it ends, and something it left behind rejects afterwards. */
+export type Breakage = 'throw' | 'reject' | 'late' | 'emit' | 'timer' | 'stream';
+
+/** Living I/O actors by path, each with what breaks it. Only while fail points are armed. */
+export const breakable: Map<string, (how: Breakage) => void> | undefined = armed && new Map();
+
+/** Breakages for actors that live too briefly to be caught: by the name an actor has within its parent, once. */
+export const breakAtStart: Map<string, Breakage> | undefined = armed && new Map();
+
+/** Runs inside the actor. Everything but `throw` happens where no `guard` is, as a library would do it. */
+export function breakNow(how: Breakage, guard: (callback: () => unknown) => () => void): void {
+  const error = new Error(`fail point ${how}`);
+  const fail = () => {
+    throw error;
+  };
+  if (how === 'throw') guard(fail)();
+  else if (how === 'reject') void Promise.reject(error);
+  else if (how === 'emit') setImmediate(() => new EventEmitter().emit('error', error));
+  else if (how === 'timer') setTimeout(fail, 0);
+  else if (how === 'stream') Readable.from(['x']).on('data', fail);
+  else {
+    setTimeout(() => void Promise.reject(error), 30);
+    guard(fail)();
+  }
 }

@@ -6,6 +6,7 @@
  * Bare `fromCallback` gives none of the three (it skips cleanup when a receiver throws and loses asynchronous errors).
  */
 import { type AnyActorRef, type EventObject, fromCallback } from 'xstate';
+import { type Breakage, breakable, breakAtStart, breakNow } from './fail-points.ts';
 import { type FaultOwner, runOwned } from './faults.ts';
 
 export interface IoScope<TInput, TEvent extends EventObject = EventObject> {
@@ -48,6 +49,7 @@ export function fromIo<TInput, TEvent extends EventObject = EventObject>(start: 
     function dispose() {
       if (ended) return;
       ended = true;
+      breakable?.delete(owner.path);
       // A plain value: building the default DOMException is measurable when thousands of actors end.
       abort.abort('stopped');
       for (const timer of timers) clearTimeout(timer);
@@ -119,6 +121,11 @@ export function fromIo<TInput, TEvent extends EventObject = EventObject>(start: 
       }
     });
 
+    const breakWith = (how: Breakage) => runOwned(owner, () => breakNow(how, guard));
+    breakable?.set(owner.path, breakWith);
+    const sentenced = breakAtStart?.get(self.id);
+    if (sentenced !== undefined) queueMicrotask(() => breakWith(sentenced));
+    breakAtStart?.delete(self.id);
     try {
       cleanup = runOwned(owner, () => start(scope)) ?? undefined;
     } catch (error) {

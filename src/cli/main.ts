@@ -34,7 +34,7 @@ export async function runCli(argv: string[], hooks: Hooks, world: World = ownPro
     }
     const command = await found.row.load();
     if (wantsHelp(found.rest)) {
-      io.print(helpOf(command, io, profile));
+      io.print(helpOf(command, io, { path: found.row.path, profile }));
       return 0;
     }
     return await runCommand(command, { ...parseFlags(command, found.rest), io, hooks, profile });

@@ -71,8 +71,12 @@ function joinNegative(args: string[], specs: Record<string, OptionSpec>): string
   return result;
 }
 
-/** @param profile repeated in what is suggested: the reader is about to copy it. */
-export function helpOf(command: Command, io: Io, profile: string | undefined): string {
+/**
+ * @param path as it was typed: some commands have two names.
+ * @param profile repeated in what is suggested: the reader is about to copy it.
+ */
+export function helpOf(command: Command, io: Io, { path, profile }: { path: readonly string[]; profile: string | undefined }): string {
+  const usage = command.usage.replace(`openclaw ${command.path.join(' ')}`, `openclaw ${path.join(' ')}`);
   const specs: Record<string, OptionSpec> = { ...command.options, ...commonOptions };
   const rows = Object.entries(specs).map(([name, { short, value, help }]) => [
     io.paint(`${short ? `-${short}, ` : '    '}--${name}${value ? ` ${value}` : ''}`, 'cyan'),
@@ -81,7 +85,7 @@ export function helpOf(command: Command, io: Io, profile: string | undefined): s
   return [
     command.summary,
     '',
-    `${io.paint('Usage', 'bold')}  ${withProfile(command.usage, profile)}`,
+    `${io.paint('Usage', 'bold')}  ${withProfile(usage, profile)}`,
     '',
     ...table(rows).map((line) => `  ${line}`),
     ...(command.examples ? ['', ...command.examples.map((example) => `  ${io.paint(`$ ${withProfile(example, profile)}`, 'dim')}`)] : []),

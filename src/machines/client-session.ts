@@ -5,9 +5,9 @@
  *   connecting ──connect.granted──▶ open ──shutdown.announced──▶ leaving ─┐
  *     │  └──connect.refused──▶ closing ◀──pump.violated──┴◀──gateway.drain┘
  *     └──shutdown.announced | gateway.drain──▶ (back to the listener) closed
- *   any ──socket.closed──▶ closed
+ *   any ──socket.closed──▶ closed      any ──an actor of it broke──▶ closing
  */
-import { assign, setup } from 'xstate';
+import { assign, type ErrorActorEvent, setup } from 'xstate';
 import { notProvided } from './not-provided.ts';
 
 export interface CloseWith {
@@ -29,7 +29,12 @@ interface Context {
 }
 
 export const clientSession = setup({
-  types: { input: {} as { connId: string }, context: {} as Context, events: {} as ClientSessionEvent, tags: {} as 'open' },
+  types: {
+    input: {} as { connId: string },
+    context: {} as Context,
+    events: {} as ClientSessionEvent | ErrorActorEvent,
+    tags: {} as 'open',
+  },
   actors: {
     handshake: notProvided<{ connId: string }>('handshake'),
     requestPump: notProvided<{ connId: string }>('requestPump'),
@@ -42,13 +47,18 @@ export const clientSession = setup({
     noteFault: assign({ close: { code: 1011, reason: 'internal error' } }),
     /** Whoever has not said a word yet is no client of this generation: the socket waits for the next one. */
     handBack: (_, _params: undefined) => {},
+    /** Whatever it was, this client must not wait for an answer that nobody gives any more. */
+    noteBroken: assign({ close: { code: 1012, reason: 'service restart' } }),
     noteRestart: assign({ close: { code: 1012, reason: 'service restart' } }),
   },
 }).createMachine({
   id: 'clientSession',
   context: ({ input }) => ({ connId: input.connId, close: { code: 1000, reason: '' } }),
   initial: 'connecting',
-  on: { 'socket.closed': '.closed' },
+  on: {
+    'socket.closed': '.closed',
+    'xstate.error.actor.*': { target: '.closing', actions: 'noteBroken' },
+  },
   states: {
     /** The handshake actor owns the ten seconds: one ticker for all of them, not a timer each. */
     connecting: {
@@ -91,6 +101,8 @@ export const clientSession = setup({
       on: { 'gateway.drain': { target: 'closing', actions: 'noteRestart' } },
     },
     closing: {
+      // It ends the socket in its cleanup, also when it breaks.
+      on: { 'xstate.error.actor.*': 'closed' },
       invoke: { id: 'closer', src: 'closer', input: ({ context }) => ({ connId: context.connId, close: context.close }) },
     },
     closed: { type: 'final' },

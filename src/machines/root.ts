@@ -9,7 +9,7 @@
  * Entering `restarting` or `stopping` emits `shutdown` before any child is asked to leave. Lock and listener outlive a
  * restart, so the process keeps its PID and nobody is refused. A listener that crashes is opened again in place.
  */
-import { type AnyActorLogic, assign, emit, enqueueActions, type ErrorActorEvent, setup, stopChild } from 'xstate';
+import { type AnyActorLogic, assign, cancel, emit, enqueueActions, type ErrorActorEvent, setup, stopChild } from 'xstate';
 import type { FatalCode } from '../protocol/errors.ts';
 import type { Env, SupervisorSpec } from './child-spec.ts';
 import { notProvided } from './not-provided.ts';
@@ -202,6 +202,9 @@ export const root = setup({
       faults: ({ context }) => [...context.faults.filter((at) => context.env.now() - at < faultWindowMs), context.env.now()],
     }),
     rememberRestart: assign({ restartSignalled: true }),
+    /** The restart or stop that begins now is the answer to it. */
+    mergeSignal: assign({ restartSignalled: false }),
+    forgetSignalAgain: cancel('signal.again'),
     decideRestart: assign({ restartDecided: true }),
     forgetDecision: assign({ restartDecided: false }),
     passRemembered: enqueueActions(({ context, enqueue, system }) => {
@@ -391,7 +394,7 @@ export const root = setup({
       after: { drainLimit: 'restarting' },
     },
     restarting: {
-      entry: 'announceRestart',
+      entry: ['announceRestart', 'mergeSignal', 'forgetSignalAgain'],
       ...leave('#root.rereading'),
       on: {
         'xstate.error.actor.*': { guard: 'isTree' },
@@ -411,7 +414,7 @@ export const root = setup({
       after: { rereadLimit: 'opening' },
     },
     stopping: {
-      entry: ['announceStop', 'closeListener'],
+      entry: ['announceStop', 'closeListener', 'forgetSignalAgain'],
       ...leave('#root.ended'),
       on: {
         // Nothing that breaks now may start the end anew.

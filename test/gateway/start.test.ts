@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Gateway, type GatewayOptions, repository, startGateway, token } from '../support/gateway.ts';
-import { listeningOf } from '../support/processes.ts';
+import { allListening, listeningOf } from '../support/processes.ts';
 
 const opened: Gateway[] = [];
 afterEach(async () => {
@@ -153,6 +153,35 @@ describe('a start that is refused', () => {
     opened.push(next);
     return { code: (await next.exited).code, text: next.stdout() + next.stderr() };
   }
+
+  it('K-013 --bind custom with an address this machine has not exits 78, and nothing ever listens', async () => {
+    const config = { gateway: { mode: 'local', auth, customBindHost: '192.0.2.77' } };
+    const seen = new Set<string>();
+    const sampler = setInterval(() => {
+      for (const { address, port } of allListening()) if (port === 19_507) seen.add(address);
+    }, 2);
+    const { code, text } = await refused({ config, args: ['--bind', 'custom', '--port', '19507'] });
+    clearInterval(sampler);
+    expect(code).toBe(78);
+    expect([...seen]).toEqual([]);
+    expect(text).toContain('bind-unavailable');
+    expect(text).not.toContain('listening on');
+  });
+
+  it('L-003 a start leaves the config file as it is, whatever is in it', async () => {
+    const texts = [
+      JSON.stringify(local()),
+      `// mine\n{ gateway: { mode: 'local', auth: { token: '${token}' } }, /* old */ bridge: { enabled: true }, unknown: 1, }\n`,
+      '{ gateway: { mode: "local", ',
+      JSON.stringify({ gateway: { mode: 'remote' } }),
+    ];
+    for (const text of texts) {
+      const gateway = await start({ config: text, failing: true, args: ['--port', '0'] });
+      await Promise.race([gateway.printed(/\] ready/), gateway.exited]);
+      if (gateway.child.exitCode === null) await gateway.stop();
+      expect(readFileSync(gateway.configPath, 'utf8')).toBe(text);
+    }
+  });
 
   it('exits 74 when the state directory cannot be made', async () => {
     const gateway = await start();
