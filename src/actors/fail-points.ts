@@ -3,7 +3,7 @@
  * (`name:count:action`, comma separated: the action happens at the count-th passage), and only with `OPENCLAW_TEST=1`;
  * otherwise a fail point is one comparison.
  */
-type Action = 'crash' | 'raise' | 'hang' | `delay-${number}`;
+type Action = 'crash' | 'exit' | 'raise' | 'hang' | `delay-${number}`;
 
 interface Armed {
   left: number;
@@ -32,6 +32,8 @@ function due(name: string): Action | undefined {
 
 function act(name: string, action: Action): void {
   if (action === 'crash') process.kill(process.pid, 'SIGKILL');
+  // Of a worker thread only the thread.
+  if (action === 'exit') process.exit(1);
   if (action === 'raise') throw new Error(`fail point ${name}`);
 }
 

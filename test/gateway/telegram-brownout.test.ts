@@ -21,3 +21,38 @@ it('answers each message once although a commit fails on its way, at any point o
     await gateway.kill();
   }
 }, 60_000);
+
+interface Node {
+  id: string;
+  restarts?: number;
+  children: Node[];
+}
+const find = (node: Node, id: string): Node | undefined =>
+  node.id === id ? node : node.children.map((child) => find(child, id)).find(Boolean);
+
+it('goes on by itself when the thread of the store dies under messages, with its accounts still online', async () => {
+  const here = (world = await startTelegramWorld());
+  const { telegram, bot } = here;
+  await here.gateway.kill();
+  for (const commit of [10, 12, 13]) {
+    const gateway = await here.restart({ env: { OPENCLAW_FAIL_POINTS: `store.write:${commit}:exit` } });
+    const chats = [bot.person(), bot.person(), bot.person()];
+    for (const chat of chats) chat.say(`message ${commit}`);
+    const isTold = (answers: string[]) => answers.some((text) => text.includes(`message ${commit}`) || text.includes('/resend'));
+    await telegram.until(() => chats.every((chat) => isTold(chat.answers())), `all answers, with the store dying at commit ${commit}`);
+    for (const chat of chats) {
+      const of = (table: string) => stored(gateway, `SELECT state FROM ${table} WHERE chat = ?`, String(chat.id)).map(({ state }) => state);
+      await eventually(() => of('journal').join() === 'handled', 'the journal row has ended');
+      await eventually(() => of('outbox').every((state) => state === 'sent' || state === 'unknown'), 'the outbox has settled');
+      expect(chat.answers().filter((text) => text === `you said: message ${commit}`).length).toBeLessThanOrEqual(1);
+    }
+    const restarts = await eventually(async () => {
+      const client = await gateway.connect().catch(() => undefined);
+      const tree = await client?.call('inspector.tree').catch(() => undefined);
+      client?.close();
+      return tree && find((tree as { root: Node }).root, 'store')?.restarts;
+    }, 'the tree is there');
+    expect(restarts).toBeGreaterThan(0);
+    await gateway.kill();
+  }
+}, 60_000);
