@@ -23,12 +23,12 @@ it('answers each message once although a commit fails on its way, at any point o
 }, 60_000);
 
 interface Node {
-  id: string;
+  path: string;
   restarts?: number;
   children: Node[];
 }
-const find = (node: Node, id: string): Node | undefined =>
-  node.id === id ? node : node.children.map((child) => find(child, id)).find(Boolean);
+const find = (node: Node, path: string): Node | undefined =>
+  node.path === path ? node : node.children.map((child) => find(child, path)).find(Boolean);
 
 it('goes on by itself when the thread of the store dies under messages, with its accounts still online', async () => {
   const here = (world = await startTelegramWorld());
@@ -50,7 +50,7 @@ it('goes on by itself when the thread of the store dies under messages, with its
       const client = await gateway.connect().catch(() => undefined);
       const tree = await client?.call('inspector.tree').catch(() => undefined);
       client?.close();
-      return tree && find((tree as { root: Node }).root, 'store')?.restarts;
+      return tree && find((tree as { root: Node }).root, 'root/core/store')?.restarts;
     }, 'the tree is there');
     expect(restarts).toBeGreaterThan(0);
     await gateway.kill();
