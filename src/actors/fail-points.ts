@@ -6,7 +6,7 @@
 import { EventEmitter } from 'node:events';
 import { Readable } from 'node:stream';
 
-type Action = 'crash' | 'raise' | 'hang' | `delay-${number}`;
+type Action = 'crash' | 'exit' | 'raise' | 'hang' | `delay-${number}`;
 
 interface Armed {
   left: number;
@@ -35,6 +35,8 @@ function due(name: string): Action | undefined {
 
 function act(name: string, action: Action): void {
   if (action === 'crash') process.kill(process.pid, 'SIGKILL');
+  // Of a worker thread only the thread.
+  if (action === 'exit') process.exit(1);
   if (action === 'raise') throw new Error(`fail point ${name}`);
 }
 

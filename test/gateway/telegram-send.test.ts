@@ -115,6 +115,19 @@ it('M-044 cuts a long text of `send` as well, and says when all of it is there',
   expect(ann.answers()).toHaveLength(3);
 });
 
+it('delivers the answer of an `agent` run to the chat it names, once for its key', async () => {
+  const ann = world.bot.person();
+  const request = { message: 'tell her', deliver: true, channel: 'telegram', to: String(ann.id), idempotencyKey: newKey() };
+  client.send({ type: 'req', id: 'run', method: 'agent', params: request });
+  const [, final] = await client.stages('run');
+  expect(final.payload).toMatchObject({ runId: request.idempotencyKey, status: 'ok' });
+  await world.telegram.until(() => ann.answers().length === 1);
+  expect(await other.call('agent', request)).toEqual(final.payload);
+  // A message behind it would have come after a second copy.
+  await client.call('send', params(ann.id));
+  expect(ann.answers()).toEqual(['you said: tell her', 'hello']);
+});
+
 it('C-094 refuses while the channel is down, writes nothing, and delivers the same key once it is up', async () => {
   const { telegram, bot } = world;
   const ann = bot.person();

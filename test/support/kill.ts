@@ -61,9 +61,17 @@ export async function live(
       () => end('SIGTERM'),
       () => {},
     );
-  await meanwhile(gateway);
+  try {
+    await meanwhile(gateway);
+  } catch (error) {
+    // The test has failed, and leaves nobody behind.
+    end('SIGKILL');
+    throw error;
+  } finally {
+    await gateway.exited;
+    clearTimeout(timer);
+  }
   const { signal } = await gateway.exited;
-  clearTimeout(timer);
   return signal === 'SIGKILL' && !isOurs;
 }
 

@@ -79,11 +79,12 @@ export function createOutboxWork(ports: OutboxWorkPorts, memory: OutboxMemory, o
     if (at === null) return { type: 'lane.empty' };
     const wait = Math.max(at - env.now(), memory.delayOf(lane, online.channel.rate.chat(chat)));
     if (wait > 0) return { type: 'row.later', delayMs: wait };
-    return memory.paced(`${channelId}:${accountId}`, online.channel.rate.account, async () => {
-      // A call begun before a restart of the outbox may still be on its way to the platform.
-      await memory.free(lane);
-      return signal.aborted ? undefined : claimHead(lane, online.channel, accountId);
-    });
+    // A call begun before a restart of the outbox may still be on its way to the platform. Not within the account's rate:
+    // one lane that waits may not hold up the others.
+    await memory.free(lane);
+    return memory.paced(`${channelId}:${accountId}`, online.channel.rate.account, async () =>
+      signal.aborted ? undefined : claimHead(lane, online.channel, accountId),
+    );
   }
 
   async function claimHead(lane: string, channel: Channel, accountId: string): Promise<Look> {

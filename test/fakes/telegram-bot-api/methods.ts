@@ -141,7 +141,7 @@ export const methods: Readonly<Record<string, Method>> = {
     if (url !== '' && !url.startsWith('https://')) return badRequest('bad webhook: An HTTPS URL must be provided for webhook');
     bot.webhook = url;
     // A poll that is open when a webhook comes is ended like any other intruder.
-    bot.poll?.end(true);
+    bot.poll?.end('conflict');
     return ok(true);
   },
   getwebhookinfo: (bot) => ok({ url: bot.webhook, has_custom_certificate: false, pending_update_count: bot.updates.length }),

@@ -18,6 +18,8 @@ export interface FakeBot extends PersonSide {
   commands(): unknown[];
   /** How often two `getUpdates` of this bot were open at the same time. */
   readonly overlaps: number;
+  /** Ends the request for updates that is held right now: with an answer of the test's own, or with none. False: there is none. */
+  endPoll(answer: 'conflict' | 'cut' | { status: number; body: string }): boolean;
   /** The id the next update gets. */
   startUpdatesAt(id: number): void;
 }
@@ -149,6 +151,11 @@ export async function startTelegram({ port = 0 }: { port?: number } = {}): Promi
       commands: () => bot.commands,
       get overlaps() {
         return bot.overlaps;
+      },
+      endPoll(answer) {
+        const { poll } = bot;
+        poll?.end(answer);
+        return poll !== undefined;
       },
       startUpdatesAt(next) {
         bot.nextUpdateId = next;

@@ -60,7 +60,7 @@ export interface BotState {
   webhook: string;
   commands: unknown[];
   /** The long poll that is open, ended by whoever asks next. */
-  poll: { end(conflict: boolean): void } | undefined;
+  poll: { end(answer: 'conflict' | 'cut' | { status: number; body: string }): void } | undefined;
   /** How often a second `getUpdates` came while one was open. */
   overlaps: number;
   openPolls: number;

@@ -32,7 +32,7 @@ export async function getUpdates(
 ): Promise<Answer> {
   if (bot.openPolls > 0) bot.overlaps += 1;
   // Whoever is waiting is sent away, not whoever comes.
-  bot.poll?.end(true);
+  bot.poll?.end('conflict');
   if (bot.webhook !== '') return webhookActive;
   const {
     offset,
@@ -59,7 +59,12 @@ export async function getUpdates(
       response.off('close', onClose);
       resolve(answer);
     };
-    const poll = { end: (isConflict: boolean) => finish(isConflict ? conflict : ok([])) };
+    const poll: BotState['poll'] = {
+      end(answer) {
+        if (answer === 'cut') response.destroy();
+        else finish(answer === 'conflict' ? conflict : answer);
+      },
+    };
     bot.poll = poll;
     const onClose = () => finish(ok([]));
     response.on('close', onClose);
