@@ -47,18 +47,13 @@ export const clientSession = setup({
     noteFault: assign({ close: { code: 1011, reason: 'internal error' } }),
     /** Whoever has not said a word yet is no client of this generation: the socket waits for the next one. */
     handBack: (_, _params: undefined) => {},
-    /** Whatever it was, this client must not wait for an answer that nobody gives any more. */
-    noteBroken: assign({ close: { code: 1012, reason: 'service restart' } }),
     noteRestart: assign({ close: { code: 1012, reason: 'service restart' } }),
   },
 }).createMachine({
   id: 'clientSession',
   context: ({ input }) => ({ connId: input.connId, close: { code: 1000, reason: '' } }),
   initial: 'connecting',
-  on: {
-    'socket.closed': '.closed',
-    'xstate.error.actor.*': { target: '.closing', actions: 'noteBroken' },
-  },
+  on: { 'socket.closed': '.closed' },
   states: {
     /** The handshake actor owns the ten seconds: one ticker for all of them, not a timer each. */
     connecting: {
@@ -101,9 +96,13 @@ export const clientSession = setup({
       on: { 'gateway.drain': { target: 'closing', actions: 'noteRestart' } },
     },
     closing: {
-      // It ends the socket in its cleanup, also when it breaks.
-      on: { 'xstate.error.actor.*': 'closed' },
-      invoke: { id: 'closer', src: 'closer', input: ({ context }) => ({ connId: context.connId, close: context.close }) },
+      invoke: {
+        id: 'closer',
+        src: 'closer',
+        input: ({ context }) => ({ connId: context.connId, close: context.close }),
+        // It ends the socket in its cleanup, also when it breaks.
+        onError: 'closed',
+      },
     },
     closed: { type: 'final' },
   },

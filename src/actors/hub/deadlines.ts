@@ -21,7 +21,7 @@ export function createDeadlines(limitMs: number, now: () => number): Deadlines {
   function arm() {
     const [head] = waiting;
     if (head === undefined || timer !== undefined) return;
-    timer = setTimeout(fire, Math.max(0, head.due - now()));
+    timer = setTimeout(fire, Math.max(0, head.due - now())).unref();
   }
 
   function fire() {
@@ -42,10 +42,8 @@ export function createDeadlines(limitMs: number, now: () => number): Deadlines {
       return deadline;
     },
     remove(deadline) {
+      // The timer stays: setting it anew for each client would cost more than one look too many.
       waiting.delete(deadline);
-      if (waiting.size > 0) return;
-      clearTimeout(timer);
-      timer = undefined;
     },
     stop() {
       waiting.clear();

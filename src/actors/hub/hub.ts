@@ -10,7 +10,7 @@ import { limits } from '../../protocol/limits.ts';
 import { methods } from '../../protocol/methods/index.ts';
 import type { ChildSpec, Env, SupervisorSpec } from '../../machines/child-spec.ts';
 import { clientSession } from '../../machines/client-session.ts';
-import { supervisor } from '../../machines/supervisor.ts';
+import { shard } from '../../machines/shard.ts';
 import { fromIo } from '../io.ts';
 import type { Presence } from '../registry/presence.ts';
 import type { HandshakePolicy } from './authenticate.ts';
@@ -75,6 +75,7 @@ export interface HubScope extends Pick<HubPorts, 'policy' | 'verbose' | 'context
 }
 
 const shardCount = 64;
+const methodNames = [...methods.keys()];
 /** A silent peer is noticed by the second tick at the latest (F-37). */
 const slowRequestMs = 50;
 
@@ -122,7 +123,7 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
       const { configPath, stateDir, startedAt, ...server } = ports.about;
       return {
         server: { ...server, connId },
-        features: { methods: [...methods.keys()], events: eventNames },
+        features: { methods: methodNames, events: eventNames },
         snapshot: {
           presence: ports.presence.list(),
           health: ports.health().payload,
@@ -199,9 +200,9 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
     function shardFor(connId: string): AnyActorRef | undefined {
       const id = shardOf(connId);
       const systemId = `hub/${id}`;
-      const shard = system.get(systemId);
-      if (shard) return shard;
-      hub.send({ type: 'child.add', spec: shardSpec(id, systemId, ports.env) });
+      const found = system.get(systemId);
+      if (found) return found;
+      hub.send({ type: 'child.add', spec: shardSpec(id, systemId) });
       return system.get(systemId);
     }
 
@@ -211,15 +212,9 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
         'close',
         guard(() => leave(connection)),
       );
-      const spec: ChildSpec = {
-        id: `client:${connection.connId}`,
-        logic: session,
-        input: { connId: connection.connId },
-        restart: 'temporary',
-        shutdownMs: 500,
-      };
-      const shard = shardFor(connection.connId);
-      if (shard) shard.send({ type: 'child.add', spec });
+      const shardOfClient = shardFor(connection.connId);
+      const spec = { id: `client:${connection.connId}`, logic: session, input: { connId: connection.connId } };
+      if (shardOfClient) shardOfClient.send({ type: 'child.add', spec });
       else connection.ws.terminate();
     }
 
@@ -247,7 +242,7 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
         broadcaster.send('shutdown', payload);
         // Nothing follows the shutdown event but responses and the close frame.
         connections.clear();
-        for (const connId of [...sessions.keys()]) sessionOf(connId)?.send({ type: 'shutdown.announced' });
+        for (let index = 0; index < shardCount; index += 1) system.get(`hub/shard:${index}`)?.send({ type: 'shutdown.announced' });
       }),
     );
     let detach: (() => void) | undefined;
@@ -257,13 +252,6 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
         detach = ports.listener().attach({ take: guard(take) });
       }),
     );
-
-    /** Events to a session go through its shard's children, by name: the session may have ended meanwhile. */
-    function sessionOf(connId: string): AnyActorRef | undefined {
-      const shard = system.get(`hub/${shardOf(connId)}`) as AnyActorRef | undefined;
-      const children = (shard?.getSnapshot() as { children?: Record<string, AnyActorRef> } | undefined)?.children;
-      return children?.[`client:${connId}@1`];
-    }
 
     report({ type: 'child.up' });
     return () => {
@@ -291,23 +279,6 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
   };
 }
 
-/** A shard starts nobody again: a session that ends has ended. */
-const shardSpec = (id: string, systemId: string, env: Env): ChildSpec => ({
-  id,
-  systemId,
-  logic: supervisor,
-  input: {
-    spec: {
-      name: id,
-      strategy: 'one_for_one',
-      drain: 'together',
-      intensity: { max: 5, withinMs: 60_000 },
-      children: [],
-    } satisfies SupervisorSpec,
-    env,
-  },
-  restart: 'permanent',
-  shutdownMs: 600,
-});
+const shardSpec = (id: string, systemId: string): ChildSpec => ({ id, systemId, logic: shard, restart: 'permanent', shutdownMs: 600 });
 
 const short = ({ connId }: Connection) => connId.slice(0, 8);
