@@ -5,7 +5,7 @@
  */
 import type { Ending } from '../../machines/conversation.ts';
 import type { RunOutcome } from '../../protocol/context.ts';
-import { failPoint } from '../fail-points.ts';
+import { failPointAsync } from '../fail-points.ts';
 import { fromIo } from '../io.ts';
 import type { HistoryInput, OutboxInput, RunState } from '../store/contract.ts';
 import type { RunScope } from './desk.ts';
@@ -19,6 +19,15 @@ export const delivery = (scope: RunScope) =>
       report({ type: 'delivery.ended' });
     });
   });
+
+/** The end could not be written down in time: whoever waits is told, and the conversation goes on. */
+export function abandon(scope: RunScope, runId: string): void {
+  const work = scope.findWork(runId);
+  if (work === undefined) return;
+  const message = 'the end of the run could not be written down; its outcome is unknown';
+  work.stream.end({ kind: 'error', message, startedAt: work.startedAt, endedAt: scope.now() });
+  scope.settled(runId, { ok: false, payload: { runId, status: 'error', summary: message }, error: { code: 'UNAVAILABLE', message } });
+}
 
 async function settle(scope: RunScope, work: RunWork, ending: Ending): Promise<void> {
   const { runId, source } = work.row;
@@ -38,7 +47,7 @@ async function settle(scope: RunScope, work: RunWork, ending: Ending): Promise<v
     outbox: messagesOf(scope, work, ending),
     entry: entryOf(work),
   });
-  failPoint('run.done');
+  await failPointAsync('run.done');
   work.stream.end(streamEnd(work, ending, endedAt));
   for (const { lane } of outbox) scope.wakeOutbox(lane);
   scope.touch(run);

@@ -13,7 +13,7 @@ import type { RunOutcome, SubmittedRun } from '../../protocol/context.ts';
 import { unavailable } from '../../protocol/errors.ts';
 import { fromIo } from '../io.ts';
 import type { ConversationRow, RunInput, RunRow, StorePort } from '../store/contract.ts';
-import { delivery } from './delivery.ts';
+import { abandon, delivery } from './delivery.ts';
 import { createLanes, type LaneWidths, type Lanes } from './lanes.ts';
 import type { Model, Tool } from './models/contract.ts';
 import { laneSlot, modelStep, prepare, tools } from './run-actors.ts';
@@ -53,6 +53,7 @@ export interface RunsPort {
 export interface RunScope extends Pick<DeskPorts, 'store' | 'wakeOutbox' | 'chunk' | 'modelFor' | 'tools'> {
   lanes: Lanes;
   workOf(runId: string): RunWork;
+  findWork(runId: string): RunWork | undefined;
   now(): number;
   settled(runId: string, outcome: RunOutcome): void;
   touch(run: RunRow): void;
@@ -66,6 +67,8 @@ interface LiveRun {
 }
 
 const shardCount = 16;
+/** A timer that is longer fires at once. */
+const longestTimerMs = 2 ** 31 - 1;
 const maxLive = 10_000;
 const maxRecent = 50;
 
@@ -86,6 +89,7 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
       if (entry === undefined) throw new Error(`run ${runId} is not live`);
       return entry.work;
     },
+    findWork: (runId) => live.get(runId)?.work,
     settled(runId, outcome) {
       const entry = live.get(runId);
       live.delete(runId);
@@ -114,7 +118,10 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
   const run = agentRun.provide({
     actors: { laneSlot: laneSlot(scope), prepare: prepare(scope), modelStep: modelStep(scope), tools: tools(scope) },
   });
-  const logic = conversation.provide({ actors: { run, delivery: delivery(scope) } });
+  const logic = conversation.provide({
+    actors: { run, delivery: delivery(scope) },
+    actions: { abandon: (_, { runId }) => abandon(scope, runId) },
+  });
 
   const desk = fromIo<unknown>(({ self, receive, report, run: own }) => {
     const { system } = self;
@@ -127,7 +134,7 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
       runId,
       lane,
       resumed,
-      timeoutMs: request.timeoutMs ?? settings.timeoutMs,
+      timeoutMs: Math.min(request.timeoutMs ?? settings.timeoutMs, longestTimerMs),
       stallMs: settings.stallMs,
       maxSteps: settings.maxSteps,
     });
@@ -143,8 +150,12 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
 
     /** Hands a run to its conversation, which is made when it has none. */
     function begin(row: RunRow, resumed = false) {
+      if (!isParked) handOver(row, resumed);
+    }
+
+    function handOver(row: RunRow, resumed = false) {
       const entry = live.get(row.runId);
-      if (entry === undefined || entry.begun || isParked) return;
+      if (entry === undefined || entry.begun) return;
       entry.begun = true;
       const ticket = ticketOf(row, resumed);
       const existing = conversationOf(row.sessionKey);
@@ -230,6 +241,8 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
         const chosen = [...live.values()].filter(
           ({ work: { row } }) => row.sessionKey === sessionKey && (runId === undefined || row.runId === runId),
         );
+        // What has not begun is handed over as well: its conversation ends it instead of starting it later.
+        for (const { work } of chosen) handOver(work.row);
         if (chosen.length > 0) {
           conversationOf(sessionKey)?.send({ type: 'run.abort', by, ...(runId === undefined ? {} : { runId }) });
         }
@@ -285,8 +298,9 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
       count = total;
       for (const row of [...rows].reverse()) recent.set(row.sessionKey, row);
       const { runs } = await store.call('runs.open', {});
-      for (const row of runs) recover(row);
+      // First: until this actor is up its supervisor starts no shard, and a run handed over before would be lost.
       report({ type: 'child.up' });
+      for (const row of runs) recover(row);
     });
 
     /** What was going on when the process ended (agent.md 4.6). */

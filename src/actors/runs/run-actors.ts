@@ -21,13 +21,14 @@ export const laneSlot = (scope: RunScope) =>
   );
 
 export const prepare = (scope: RunScope) =>
-  fromIo<{ runId: string }>(({ input, run, report }) => {
+  fromIo<{ runId: string }>(({ input, run, report, signal }) => {
     run(async () => {
       const work = scope.workOf(input.runId);
       const store = scope.store();
       work.startedAt = scope.now();
       await store.call('runs.start', { runId: input.runId, now: work.startedAt });
       await failPointAsync('run.started');
+      if (signal.aborted) return;
       work.stream.start(work.startedAt);
       const { rows } = await store.call('history.read', { sessionKey: work.row.sessionKey, limit: historyLimit });
       work.messages = [...rows.map(({ sessionId: _id, seq: _seq, ...entry }) => entry), ...work.entries];
@@ -103,6 +104,7 @@ export const tools = (scope: RunScope) =>
   fromIo<{ runId: string }>(({ input, run, report, signal }) => {
     run(async () => {
       await failPointAsync('run.tool');
+      if (signal.aborted) return;
       const work = scope.workOf(input.runId);
       work.stream.nextMessage();
       for (const call of work.pendingCalls) {
