@@ -52,6 +52,25 @@ it('A-017 abandons a tool that ignores its end, frees the session, and leaves no
   await expect.poll(() => isAlive(pid), { timeout: 5_000 }).toBe(false);
 });
 
+it('does not repeat a run that was killed inside a tool with side effects, and says that its outcome is unknown', async () => {
+  const command = 'echo once >> marker; sleep 4';
+  const script = { tool: [{ toolCall: { name: 'exec', arguments: { command } } }], '*': [{ text: 'free' }] };
+  const first = await start(scripted(script, { tools: { exec: { security: 'full' } } }));
+  const before = await first.connect();
+  before.send({ type: 'req', id: 'tool', method: 'agent', params: { message: 'tool', idempotencyKey: 'killed' } });
+  const marker = join(first.home, '.openclaw', 'workspace', 'marker');
+  await expect.poll(() => existsSync(marker), { timeout: 10_000 }).toBe(true);
+  await first.kill();
+  const gateway = await first.again();
+  open.push(gateway);
+  const client = await gateway.connect();
+  expect(await client.call('agent.wait', { runId: 'killed' })).toMatchObject({ status: 'error' });
+  const { messages } = await client.call('chat.history', { sessionKey: 'main' });
+  expect(messages.map(({ role }: { role: string }) => role)).toEqual(['user', 'assistant', 'toolResult']);
+  expect(messages[2]).toMatchObject({ isError: true, content: [{ text: 'interrupted, outcome unknown' }] });
+  expect(readFileSync(marker, 'utf8')).toBe('once\n');
+});
+
 it('A-029 runs four at once in the main lane and one in a conversation', async () => {
   const gateway = await start(scripted({ '*': [{ delayMs: 60 }, { text: 'ok' }] }));
   const client = await gateway.connect();

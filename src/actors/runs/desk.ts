@@ -12,7 +12,7 @@ import { supervisor } from '../../machines/supervisor.ts';
 import type { RunOutcome, SubmittedRun } from '../../protocol/context.ts';
 import { unavailable } from '../../protocol/errors.ts';
 import { fromIo } from '../io.ts';
-import type { ConversationRow, RunInput, RunRow, StorePort } from '../store/contract.ts';
+import type { ConversationRow, HistoryInput, RunInput, RunRow, StorePort } from '../store/contract.ts';
 import { abandon, delivery } from './delivery.ts';
 import { createLanes, type LaneWidths, type Lanes } from './lanes.ts';
 import type { Model, Tool } from './models/contract.ts';
@@ -307,7 +307,8 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
     function recover(row: RunRow) {
       const entry = track(row);
       const isFresh = env.now() - row.acceptedAt < settings.resumeMs;
-      if (row.state === 'queued' || (isFresh && row.starts < 2)) return begin(row, row.state === 'active');
+      const { progress } = row;
+      if (row.state === 'queued' || (progress === undefined && isFresh && row.starts < 2)) return begin(row, row.state === 'active');
       ports.log.warn({ runId: row.runId, starts: row.starts }, 'run was interrupted and is not started again');
       own(async () => {
         const summary = 'interrupted: the gateway stopped while it was running';
@@ -316,7 +317,10 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
           payload: { runId: row.runId, status: 'error', summary },
           error: { code: 'UNAVAILABLE', message: summary },
         };
-        const text = 'I was interrupted while answering and did not start again. Please ask once more.';
+        const text =
+          progress === undefined
+            ? 'I was interrupted while answering and did not start again. Please ask once more.'
+            : 'I was interrupted in the middle of that, and a step that changes something may have been carried out. Shall I continue?';
         const outbox =
           row.address === undefined ? [] : [{ key: `run:${row.runId}:1`, address: row.address, kind: 'text' as const, payload: { text } }];
         const done = await ports.store().call('runs.finish', {
@@ -324,7 +328,7 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
           state: 'interrupted',
           final: outcome,
           endedAt: env.now(),
-          history: entry.work.entries,
+          history: progress === undefined ? entry.work.entries : withUnknownResults(progress, row.runId, env.now()),
           outbox,
         });
         for (const { lane } of done.outbox) ports.wakeOutbox(lane);
@@ -374,6 +378,24 @@ function hash(text: string): number {
   let value = 0;
   for (let index = 0; index < text.length; index += 1) value = (Math.imul(value, 31) + text.charCodeAt(index)) >>> 0;
   return value;
+}
+
+/** Calls whose end nobody saw get a result that says so: the next turn must not take them for done or not done. */
+function withUnknownResults(entries: HistoryInput[], runId: string, timestamp: number): HistoryInput[] {
+  const answered = new Set(entries.map(({ toolCallId }) => toolCallId));
+  const calls = entries.flatMap(({ content }) => content.filter(({ type, id }) => type === 'toolCall' && !answered.has(String(id))));
+  return [
+    ...entries,
+    ...calls.map(({ id, name }) => ({
+      role: 'toolResult' as const,
+      content: [{ type: 'text', text: 'interrupted, outcome unknown' }],
+      timestamp,
+      toolCallId: String(id),
+      toolName: String(name),
+      isError: true,
+      runId,
+    })),
+  ];
 }
 
 async function within<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {

@@ -111,6 +111,9 @@ export const tools = (scope: RunScope) =>
         if (signal.aborted) return;
         work.stream.tool({ phase: 'start', name: call.name, toolCallId: call.id, args: call.arguments });
         const { sessionKey, agentId, runId } = work.row;
+        const isRepeatable = scope.tools.find(({ name }) => name === call.name)?.readOnly ?? true;
+        if (!isRepeatable) await scope.store().call('runs.note', { runId, progress: work.entries });
+        if (signal.aborted) return;
         const result = await runTool(scope.tools, call, { sessionKey, agentId, runId, signal });
         // Abandoned: a tool that ignores its signal may come back whenever it likes, nobody listens.
         if (signal.aborted) return;
