@@ -1,6 +1,9 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { afterEach, expect, it } from 'vitest';
 import { type ModelServer, startModelServer } from '../fakes/model-servers/index.ts';
-import { defaultConfig, type Gateway, type GatewayOptions, startGateway } from '../support/gateway.ts';
+import { defaultConfig, type Gateway, type GatewayOptions, repository, startGateway, temporaryHome } from '../support/gateway.ts';
 import type { RawClient } from '../support/raw-client.ts';
 
 const open: { close(): Promise<void> }[] = [];
@@ -137,4 +140,32 @@ it('C-111 shows the newest 200 of 300 messages in order and refuses a limit abov
     .map(({ content }: { content: { text: string }[] }) => content[0]?.text);
   expect(said).toEqual(Array.from({ length: 100 }, (_, index) => `1 + ${index + 50}`));
   expect((await client.request('chat.history', { sessionKey: 'main', limit: 1001 })).error?.code).toBe('INVALID_REQUEST');
+});
+
+it('A-070 loads the model libraries only for a model that needs them, after the port answers and before ready', async () => {
+  const recorded = async (config: object | undefined) => {
+    const home = temporaryHome();
+    const path = join(home, 'imports.txt');
+    const recorder = pathToFileURL(join(repository, 'test', 'support', 'record-imports.ts')).href;
+    const gateway = await start({
+      home,
+      env: { NODE_OPTIONS: `--import=${recorder}`, RECORD_IMPORTS_TO: path },
+      ...(config === undefined ? {} : { config: config as Record<string, unknown> }),
+    });
+    const client = await gateway.connect();
+    await ask(client, 'hi', 'hi');
+    const loads = readFileSync(path, 'utf8').split('\n').filter(Boolean);
+    expect(loads.length).toBeGreaterThan(50);
+    const { lines } = await client.call('logs.tail');
+    const records: { time: string; msg?: string }[] = lines.map((line: string) => JSON.parse(line));
+    const at = (words: RegExp) => new Date(records.find((record) => words.test(JSON.stringify(record)))?.time ?? 0).getTime();
+    const libraries = loads.filter((line) => /node_modules\/(?:ai|@ai-sdk)\//.test(line)).map((line) => Number(line.split(' ')[0]));
+    return { libraries, listening: at(/"listening on/), ready: at(/"ready"/) };
+  };
+  expect((await recorded(undefined)).libraries).toEqual([]);
+  const server = await startServer();
+  const { libraries, listening, ready } = await recorded(modelConfig(server, 'openai-completions'));
+  expect(libraries.length).toBeGreaterThan(0);
+  expect(Math.min(...libraries)).toBeGreaterThanOrEqual(listening);
+  expect(Math.max(...libraries)).toBeLessThanOrEqual(ready);
 });
