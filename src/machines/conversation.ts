@@ -60,7 +60,15 @@ interface ConversationContext {
 /** Work that waited this long would surprise whoever asked (agent.md 4.3). */
 const queueLimitMs = 30 * 60_000;
 
+/** A store that does not answer may not hold a conversation: nobody waits longer for an end to be written down. */
+const deliveryLimitMs = 15_000;
+
 const head = (context: ConversationContext) => context.queue[0];
+
+const abandonHead = {
+  type: 'abandon' as const,
+  params: ({ context }: { context: ConversationContext }) => ({ runId: head(context)?.runId ?? '' }),
+};
 
 export const conversation = setup({
   types: { input: {} as ConversationInput, context: {} as ConversationContext, events: {} as ConversationEvent },
@@ -83,8 +91,11 @@ export const conversation = setup({
     runDeadline: ({ context }) => head(context)?.timeoutMs ?? 0,
     stallLimit: ({ context }) => head(context)?.stallMs ?? 0,
     queueLimit: queueLimitMs,
+    deliveryLimit: deliveryLimitMs,
   },
   actions: {
+    /** Tells whoever waits for a run whose end could not be written down. */
+    abandon: (_, _params: { runId: string }) => {},
     park: assign({ parked: true }),
     unpark: assign({ parked: false }),
     enqueue: assign({ queue: ({ context, event }) => [...context.queue, (event as { ticket: RunTicket }).ticket] }),
@@ -137,7 +148,7 @@ export const conversation = setup({
   initial: 'opening',
   on: {
     'run.submitted': { actions: 'enqueue' },
-    'run.abort': { actions: 'markAborted' },
+    'run.abort': [{ guard: 'isShutdown', actions: 'park' }, { actions: 'markAborted' }],
     'runs.park': { actions: 'park' },
     'runs.unpark': { actions: 'unpark' },
     'gateway.drain': '.ended',
@@ -204,7 +215,9 @@ export const conversation = setup({
         id: 'delivery',
         src: 'delivery',
         input: ({ context }) => ({ sessionKey: context.sessionKey, runId: head(context)?.runId ?? '', ending: context.ending }),
+        onError: { target: 'deciding', actions: [abandonHead, 'dequeue'] },
       },
+      after: { deliveryLimit: { target: 'deciding', actions: [abandonHead, 'dequeue'] } },
       on: { 'delivery.ended': { target: 'deciding', actions: 'dequeue' } },
     },
     ended: { type: 'final' },

@@ -5,7 +5,7 @@
  */
 import type { Ending } from '../../machines/conversation.ts';
 import type { RunOutcome } from '../../protocol/context.ts';
-import { failPoint } from '../fail-points.ts';
+import { failPointAsync } from '../fail-points.ts';
 import { fromIo } from '../io.ts';
 import type { HistoryInput, OutboxInput, RunState } from '../store/contract.ts';
 import { surely } from '../store/patience.ts';
@@ -20,6 +20,15 @@ export const delivery = (scope: RunScope) =>
       report({ type: 'delivery.ended' });
     });
   });
+
+/** The end could not be written down in time: whoever waits is told, and the conversation goes on. */
+export function abandon(scope: RunScope, runId: string): void {
+  const work = scope.findWork(runId);
+  if (work === undefined) return;
+  const message = 'the end of the run could not be written down; its outcome is unknown';
+  work.stream.end({ kind: 'error', message, startedAt: work.startedAt, endedAt: scope.now() });
+  scope.settled(runId, { ok: false, payload: { runId, status: 'error', summary: message }, error: { code: 'UNAVAILABLE', message } });
+}
 
 async function settle(scope: RunScope, work: RunWork, ending: Ending): Promise<void> {
   const { runId, source } = work.row;
@@ -41,7 +50,7 @@ async function settle(scope: RunScope, work: RunWork, ending: Ending): Promise<v
   };
   // An answer that exists is not thrown away because the disk has a bad moment; the conversation waits with it.
   const { run, first, outbox } = await surely(() => scope.store().call('runs.finish', written));
-  failPoint('run.done');
+  await failPointAsync('run.done');
   work.stream.end(streamEnd(work, ending, endedAt));
   for (const { lane } of outbox) scope.wakeOutbox(lane);
   scope.touch(run);

@@ -12,8 +12,8 @@ import { supervisor } from '../../machines/supervisor.ts';
 import type { RunOutcome, SubmittedRun } from '../../protocol/context.ts';
 import { unavailable } from '../../protocol/errors.ts';
 import { fromIo } from '../io.ts';
-import type { ConversationRow, RunInput, RunRow, StorePort } from '../store/contract.ts';
-import { delivery } from './delivery.ts';
+import type { ConversationRow, HistoryInput, RunInput, RunRow, StorePort } from '../store/contract.ts';
+import { abandon, delivery } from './delivery.ts';
 import { createLanes, type LaneWidths, type Lanes } from './lanes.ts';
 import type { Model, Tool } from './models/contract.ts';
 import { laneSlot, modelStep, prepare, tools } from './run-actors.ts';
@@ -53,6 +53,7 @@ export interface RunsPort {
 export interface RunScope extends Pick<DeskPorts, 'store' | 'wakeOutbox' | 'chunk' | 'modelFor' | 'tools'> {
   lanes: Lanes;
   workOf(runId: string): RunWork;
+  findWork(runId: string): RunWork | undefined;
   now(): number;
   settled(runId: string, outcome: RunOutcome): void;
   touch(run: RunRow): void;
@@ -66,6 +67,8 @@ interface LiveRun {
 }
 
 const shardCount = 16;
+/** A timer that is longer fires at once. */
+const longestTimerMs = 2 ** 31 - 1;
 const maxLive = 10_000;
 const maxRecent = 50;
 
@@ -86,6 +89,7 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
       if (entry === undefined) throw new Error(`run ${runId} is not live`);
       return entry.work;
     },
+    findWork: (runId) => live.get(runId)?.work,
     settled(runId, outcome) {
       const entry = live.get(runId);
       live.delete(runId);
@@ -114,7 +118,10 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
   const run = agentRun.provide({
     actors: { laneSlot: laneSlot(scope), prepare: prepare(scope), modelStep: modelStep(scope), tools: tools(scope) },
   });
-  const logic = conversation.provide({ actors: { run, delivery: delivery(scope) } });
+  const logic = conversation.provide({
+    actors: { run, delivery: delivery(scope) },
+    actions: { abandon: (_, { runId }) => abandon(scope, runId) },
+  });
 
   const desk = fromIo<unknown>(({ self, receive, report, signal, run: own }) => {
     const { system } = self;
@@ -127,7 +134,7 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
       runId,
       lane,
       resumed,
-      timeoutMs: request.timeoutMs ?? settings.timeoutMs,
+      timeoutMs: Math.min(request.timeoutMs ?? settings.timeoutMs, longestTimerMs),
       stallMs: settings.stallMs,
       maxSteps: settings.maxSteps,
     });
@@ -143,8 +150,12 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
 
     /** Hands a run to its conversation, which is made when it has none. */
     function begin(row: RunRow, resumed = false) {
+      if (!isParked) handOver(row, resumed);
+    }
+
+    function handOver(row: RunRow, resumed = false) {
       const entry = live.get(row.runId);
-      if (entry === undefined || entry.begun || isParked) return;
+      if (entry === undefined || entry.begun) return;
       entry.begun = true;
       const ticket = ticketOf(row, resumed);
       const existing = conversationOf(row.sessionKey);
@@ -230,6 +241,8 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
         const chosen = [...live.values()].filter(
           ({ work: { row } }) => row.sessionKey === sessionKey && (runId === undefined || row.runId === runId),
         );
+        // What has not begun is handed over as well: its conversation ends it instead of starting it later.
+        for (const { work } of chosen) handOver(work.row);
         if (chosen.length > 0) {
           conversationOf(sessionKey)?.send({ type: 'run.abort', by, ...(runId === undefined ? {} : { runId }) });
         }
@@ -297,7 +310,8 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
     function recover(row: RunRow) {
       const entry = track(row);
       const isFresh = env.now() - row.acceptedAt < settings.resumeMs;
-      if (row.state === 'queued' || (isFresh && row.starts < 2)) return begin(row, row.state === 'active');
+      const { progress } = row;
+      if (row.state === 'queued' || (progress === undefined && isFresh && row.starts < 2)) return begin(row, row.state === 'active');
       ports.log.warn({ runId: row.runId, starts: row.starts }, 'run was interrupted and is not started again');
       own(async () => {
         const summary = 'interrupted: the gateway stopped while it was running';
@@ -306,7 +320,10 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
           payload: { runId: row.runId, status: 'error', summary },
           error: { code: 'UNAVAILABLE', message: summary },
         };
-        const text = 'I was interrupted while answering and did not start again. Please ask once more.';
+        const text =
+          progress === undefined
+            ? 'I was interrupted while answering and did not start again. Please ask once more.'
+            : 'I was interrupted in the middle of that, and a step that changes something may have been carried out. Shall I continue?';
         const outbox =
           row.address === undefined ? [] : [{ key: `run:${row.runId}:1`, address: row.address, kind: 'text' as const, payload: { text } }];
         const done = await ports.store().call('runs.finish', {
@@ -314,7 +331,7 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
           state: 'interrupted',
           final: outcome,
           endedAt: env.now(),
-          history: entry.work.entries,
+          history: progress === undefined ? entry.work.entries : withUnknownResults(progress, row.runId, env.now()),
           outbox,
         });
         for (const { lane } of done.outbox) ports.wakeOutbox(lane);
@@ -364,6 +381,24 @@ function hash(text: string): number {
   let value = 0;
   for (let index = 0; index < text.length; index += 1) value = (Math.imul(value, 31) + text.charCodeAt(index)) >>> 0;
   return value;
+}
+
+/** Calls whose end nobody saw get a result that says so: the next turn must not take them for done or not done. */
+function withUnknownResults(entries: HistoryInput[], runId: string, timestamp: number): HistoryInput[] {
+  const answered = new Set(entries.map(({ toolCallId }) => toolCallId));
+  const calls = entries.flatMap(({ content }) => content.filter(({ type, id }) => type === 'toolCall' && !answered.has(String(id))));
+  return [
+    ...entries,
+    ...calls.map(({ id, name }) => ({
+      role: 'toolResult' as const,
+      content: [{ type: 'text', text: 'interrupted, outcome unknown' }],
+      timestamp,
+      toolCallId: String(id),
+      toolName: String(name),
+      isError: true,
+      runId,
+    })),
+  ];
 }
 
 async function within<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {

@@ -22,7 +22,7 @@ export const laneSlot = (scope: RunScope) =>
   );
 
 export const prepare = (scope: RunScope) =>
-  fromIo<{ runId: string }>(({ input, run, report }) => {
+  fromIo<{ runId: string }>(({ input, run, report, signal }) => {
     run(async () => {
       const work = scope.workOf(input.runId);
       const now = scope.now();
@@ -30,6 +30,7 @@ export const prepare = (scope: RunScope) =>
       // A disk that has a bad moment is no reason to answer with an apology; the deadline of the run still counts.
       await surely(() => scope.store().call('runs.start', { runId: input.runId, now }));
       await failPointAsync('run.started');
+      if (signal.aborted) return;
       work.stream.start(work.startedAt);
       const { rows } = await surely(() => scope.store().call('history.read', { sessionKey: work.row.sessionKey, limit: historyLimit }));
       work.messages = [...rows.map(({ sessionId: _id, seq: _seq, ...entry }) => entry), ...work.entries];
@@ -105,12 +106,16 @@ export const tools = (scope: RunScope) =>
   fromIo<{ runId: string }>(({ input, run, report, signal }) => {
     run(async () => {
       await failPointAsync('run.tool');
+      if (signal.aborted) return;
       const work = scope.workOf(input.runId);
       work.stream.nextMessage();
       for (const call of work.pendingCalls) {
         if (signal.aborted) return;
         work.stream.tool({ phase: 'start', name: call.name, toolCallId: call.id, args: call.arguments });
         const { sessionKey, agentId, runId } = work.row;
+        const isRepeatable = scope.tools.find(({ name }) => name === call.name)?.readOnly ?? true;
+        if (!isRepeatable) await scope.store().call('runs.note', { runId, progress: work.entries });
+        if (signal.aborted) return;
         const result = await runTool(scope.tools, call, { sessionKey, agentId, runId, signal });
         // Abandoned: a tool that ignores its signal may come back whenever it likes, nobody listens.
         if (signal.aborted) return;

@@ -90,7 +90,9 @@ export function createRunStream(options: {
     get current() {
       return text;
     },
-    start: (startedAt) => agent('lifecycle', { phase: 'start', startedAt }),
+    start(startedAt) {
+      if (!ended) agent('lifecycle', { phase: 'start', startedAt });
+    },
     text(delta) {
       if (ended || delta === '') return;
       text += delta;
@@ -103,6 +105,7 @@ export function createRunStream(options: {
       broadcast('chat', { runId, sessionKey, seq, state: 'delta', message: message() }, { droppable: true });
     },
     nextMessage() {
+      if (ended) return;
       flush();
       text = '';
       sentLength = 0;
@@ -114,7 +117,8 @@ export function createRunStream(options: {
     },
     end(end) {
       if (ended) return;
-      flush();
+      // Nothing of an aborted answer is shown any more; what was said stays in the history.
+      if (end.kind !== 'aborted') flush();
       ended = true;
       const times = { ...(end.startedAt === undefined ? {} : { startedAt: end.startedAt }), endedAt: end.endedAt };
       if (end.kind === 'error') {

@@ -123,6 +123,8 @@ export interface RunRow extends RunInput {
   startedAt?: number;
   endedAt?: number;
   final?: RunFinal;
+  /** What the turn had done when a tool with side effects began: such a run is never started again. */
+  progress?: HistoryInput[];
 }
 
 export interface ConversationRow {
@@ -224,6 +226,8 @@ export interface StoreVerbs {
    */
   'runs.accept': [{ run: RunInput }, { run: RunRow; created: boolean }];
   'runs.get': [{ runId: string }, { run: RunRow | null }];
+  /** Written before a tool with side effects begins, so that a kill in the middle of it is recognised. */
+  'runs.note': [{ runId: string; progress: HistoryInput[] }, { changed: number }];
   'runs.start': [{ runId: string; now: number }, { run: RunRow }];
   /**
    * Ends a run: its row, its history entries, its outbox rows and its journal rows (`handled`) commit together or not at

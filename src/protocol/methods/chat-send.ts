@@ -1,6 +1,7 @@
 import { Type } from 'typebox';
 import { invalidRequest } from '../errors.ts';
-import { defineMethod } from '../method.ts';
+import { defineMethod, FailedWith } from '../method.ts';
+import { finalOf } from './agent.ts';
 
 /** Whole texts that end what is going on instead of starting something (protocol 4.3). */
 const stopPhrases = new Set(['/stop', 'stop', 'esc', 'abort', 'wait', 'exit', 'interrupt']);
@@ -39,8 +40,9 @@ export const chatSend = defineMethod({
       ...(timeoutMs ? { timeoutMs } : {}),
       ...(thinking === undefined ? {} : { thinking }),
     });
-    if (run.created) setImmediate(run.begin);
-    const status = run.created ? 'started' : run.outcome === undefined ? 'in_flight' : run.outcome.payload.status;
-    return { runId: run.runId, status, ...(status === 'error' ? { summary: run.outcome?.payload.summary } : {}) };
+    setImmediate(run.begin);
+    if (run.outcome === undefined) return { runId: run.runId, status: run.created ? 'started' : 'in_flight' };
+    if (run.outcome.ok) return { runId: run.runId, status: 'ok' };
+    return new FailedWith(finalOf(run.outcome));
   },
 });

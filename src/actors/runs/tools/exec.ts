@@ -89,7 +89,7 @@ function runCommand(command: string, cwd: string, env: NodeJS.ProcessEnv, timeou
     };
     const finish = () => {
       clearTimeout(limit);
-      clearTimeout(hardEnd);
+      // Not the hard end: the shell may be gone while what it started ignores a polite word.
       signal.removeEventListener('abort', onAbort);
     };
 

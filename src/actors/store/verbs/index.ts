@@ -40,6 +40,7 @@ export const verbs: Table = {
   'outbox.counts': outbox.counts,
   'runs.accept': runs.accept,
   'runs.get': runs.get,
+  'runs.note': runs.note,
   'runs.start': runs.start,
   'runs.finish': runs.finish,
   'runs.open': runs.open,

@@ -2,7 +2,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { failPoint } from '../../fail-points.ts';
 import { type RunFinal, type RunRow, StoreError, type VerbParams } from '../contract.ts';
-import { all, defined, json, one, type Row } from '../sql.ts';
+import { all, defined, json, one, type Row, run } from '../sql.ts';
 import { appendHistory, touch } from './conversations.ts';
 import { mark as markJournal } from './journal.ts';
 import { insertOne } from './outbox.ts';
@@ -24,6 +24,7 @@ function toRow(row: Row): RunRow {
     startedAt: row['started_at'],
     endedAt: row['ended_at'],
     final: json(row['final']) as RunFinal | undefined,
+    progress: json(row['progress']),
   }) as unknown as RunRow;
 }
 
@@ -66,6 +67,10 @@ export function start(db: DatabaseSync, { runId, now }: VerbParams<'runs.start'>
   );
   if (row === undefined) throw new StoreError('conflict', `run ${runId} is not open`);
   return { run: toRow(row) };
+}
+
+export function note(db: DatabaseSync, { runId, progress }: VerbParams<'runs.note'>) {
+  return { changed: run(db, 'UPDATE runs SET progress = ? WHERE run_id = ?', JSON.stringify(progress), runId) };
 }
 
 export function finish(db: DatabaseSync, params: VerbParams<'runs.finish'>) {
