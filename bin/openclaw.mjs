@@ -1,6 +1,13 @@
 #!/usr/bin/env node
 // Finds a Node that is new enough, switches its compile cache on, and hands over. Plain old JavaScript without a static
 // import: an old Node has to read it to say what is wrong, a new one would load modules before the cache is on.
+
+// Until somebody listens, Node answers a SIGUSR1 with its debugger. Whoever runs the gateway takes over what came so far.
+const early = { signals: [], stop: () => process.off('SIGUSR1', note) };
+const note = () => early.signals.push('SIGUSR1');
+process.on('SIGUSR1', note);
+Object.assign(globalThis, { openclawEarly: early });
+
 const major = Number(process.versions.node.split('.')[0]);
 
 if (major >= 24) {

@@ -24,28 +24,45 @@ function shutDebugger(): boolean {
   return true;
 }
 
+type SignalName = Parameters<Parameters<SignalBox['listen']>[0]>[0];
+
+/** What the launcher heard before this file was there. */
+interface Early {
+  signals: SignalName[];
+  /** It listens no longer. Called when somebody else does: for a moment without a listener Node would open its debugger. */
+  stop(): void;
+}
+
 function installSignals(): SignalBox {
-  const early: Parameters<Parameters<SignalBox['listen']>[0]>[0][] = [];
-  let handler: ((name: (typeof early)[number]) => void) | undefined;
-  const take = (name: (typeof early)[number]) => {
+  const launcher = (globalThis as { openclawEarly?: Early }).openclawEarly;
+  const early = launcher?.signals ?? [];
+  let handler: ((name: SignalName) => void) | undefined;
+  const take = (name: SignalName) => {
     if (handler) handler(name);
     else if (early.length < 100) early.push(name);
   };
   process.on('SIGTERM', () => take('SIGTERM'));
   process.on('SIGINT', () => take('SIGINT'));
   process.on('SIGUSR1', () => take('SIGUSR1'));
+  launcher?.stop();
   process.on('SIGHUP', () => {
     // Without a terminal at the other end a hang-up means nothing.
     if (process.stdin.isTTY) take('SIGHUP');
   });
   process.on('SIGUSR2', () => {});
   process.on('SIGPIPE', () => {});
-  // Before these lines Node answers a SIGUSR1 with its debugger, a door for everybody on this machine. It is shut, and the
-  // signal counts as what was meant. Node knocks twice: at once, and again from its event loop, which a busy machine delays.
-  if (shutDebugger()) {
-    for (const ms of [0, 100, 1_000]) setTimeout(shutDebugger, ms).unref();
+  // Before the launcher's first line Node answers a SIGUSR1 with its debugger, a door for everybody on this machine. It is
+  // shut, and the signal counts as what was meant. Node opens it at once and again in the first turn of its event loop;
+  // the later looks are for a machine so busy that Node's own thread for this comes late.
+  let isNoted = early.length > 0;
+  const look = () => {
+    if (!shutDebugger() || isNoted) return;
+    isNoted = true;
     take('SIGUSR1');
-  }
+  };
+  look();
+  setImmediate(look).unref();
+  for (const ms of [100, 1_000]) setTimeout(look, ms).unref();
   return {
     listen(next) {
       handler = next;

@@ -141,7 +141,15 @@ it('F-36 clients that pause, drop and return at random see rising numbers, a gap
           life.client.ws.terminate();
         } else if (move.does === 'return' && !life.open) await join(move.who);
       }
-      for (const life of lives) if (life.open) await catchUp(life.client);
+      for (const life of lives) {
+        if (!life.open) continue;
+        await catchUp(life.client).catch(async (error: unknown) => {
+          // What may not be skipped (the health of the gateway) ends a client that is too far behind; it may say so, and no other may.
+          if (!life.hasPaused || life.client.ws.readyState !== life.client.ws.CLOSED) throw error;
+          expect(await life.client.closed).toEqual({ code: 1008, reason: 'slow consumer' });
+          life.open = false;
+        });
+      }
       await witness.call('health');
       const all = witness.frames.slice(from).flatMap(({ seq }) => (seq === undefined ? [] : [seq]));
       expect(gapsOf(all)).toBe(0);

@@ -178,8 +178,10 @@ describe('signals while it starts', () => {
       // Before Node itself knows the signal it simply ends the process.
       if (gateway.child.signalCode !== null) continue;
       await gateway.printed('SIGUSR1 ignored');
-      const ports = new Set(listeningOf(gateway.pid).map(({ port }) => port));
-      expect([...ports]).toEqual([Number(/listening on ws:\/\/127.0.0.1:(\d+)/.exec(gateway.stdout())?.[1])]);
+      const own = [Number(/listening on ws:\/\/127.0.0.1:(\d+)/.exec(gateway.stdout())?.[1])];
+      // Node opens its debugger in a thread of its own, at the latest in the first turn of the event loop.
+      const ports = () => [...new Set(listeningOf(gateway.pid).map(({ port }) => port))];
+      await expect.poll(ports, { timeout: 2_000 }).toEqual(own);
       await gateway.stop();
     }
   });
