@@ -26,6 +26,8 @@ export interface RunWork {
   startedAt: number | undefined;
   model: { provider: string; name: string; ref: string } | undefined;
   usage: { input: number; output: number };
+  /** What it is at right now, for whoever has to say why it took too long. */
+  doing: string;
 }
 
 type Broadcast = (event: EventName, payload: unknown, options?: { droppable?: boolean }) => void;
@@ -160,5 +162,6 @@ export function createWork(row: RunRow, stream: RunStream): RunWork {
     startedAt: undefined,
     model: undefined,
     usage: { input: 0, output: 0 },
+    doing: 'it was prepared',
   };
 }

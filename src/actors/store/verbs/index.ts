@@ -41,6 +41,7 @@ export const verbs: Table = {
   'runs.accept': runs.accept,
   'runs.get': runs.get,
   'runs.start': runs.start,
+  'runs.note': runs.note,
   'runs.finish': runs.finish,
   'runs.open': runs.open,
   'conversations.list': conversations.list,

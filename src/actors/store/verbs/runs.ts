@@ -2,7 +2,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { failPoint } from '../../fail-points.ts';
 import { type RunFinal, type RunRow, StoreError, type VerbParams } from '../contract.ts';
-import { all, defined, json, one, type Row } from '../sql.ts';
+import { all, defined, json, one, type Row, run } from '../sql.ts';
 import { appendHistory, touch } from './conversations.ts';
 import { mark as markJournal } from './journal.ts';
 import { insertOne } from './outbox.ts';
@@ -24,6 +24,7 @@ function toRow(row: Row): RunRow {
     startedAt: row['started_at'],
     endedAt: row['ended_at'],
     final: json(row['final']) as RunFinal | undefined,
+    noted: json(row['noted']),
   }) as unknown as RunRow;
 }
 
@@ -68,6 +69,12 @@ export function start(db: DatabaseSync, { runId, now }: VerbParams<'runs.start'>
   return { run: toRow(row) };
 }
 
+export function note(db: DatabaseSync, { runId, entries }: VerbParams<'runs.note'>) {
+  const changed = run(db, `UPDATE runs SET noted = ? WHERE run_id = ? AND state = 'active'`, JSON.stringify(entries), runId);
+  if (changed === 0) throw new StoreError('conflict', `run ${runId} is not going on`);
+  return {};
+}
+
 export function finish(db: DatabaseSync, params: VerbParams<'runs.finish'>) {
   const { runId, state, final, endedAt, history, outbox, entry } = params;
   const known = find(db, runId);
@@ -76,7 +83,7 @@ export function finish(db: DatabaseSync, params: VerbParams<'runs.finish'>) {
   if (before.final !== undefined) return { run: before, first: false, outbox: [] };
   const row = one(
     db,
-    'UPDATE runs SET state = ?, ended_at = ?, final = ? WHERE run_id = ? RETURNING *',
+    'UPDATE runs SET state = ?, ended_at = ?, final = ?, noted = NULL WHERE run_id = ? RETURNING *',
     state,
     endedAt,
     JSON.stringify(final),
