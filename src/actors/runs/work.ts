@@ -97,10 +97,10 @@ export function createRunStream(options: {
       if (ended || delta === '') return;
       text += delta;
       const at = now();
-      if (at - agentAt >= assistantGapMs) flush();
+      if (at - agentAt < assistantGapMs) return;
+      flush();
       if (at - chatAt < chatGapMs) return;
       chatAt = at;
-      flush();
       // A skipped delta is no loss: the next one, or the final, carries the whole text.
       broadcast('chat', { runId, sessionKey, seq, state: 'delta', message: message() }, { droppable: true });
     },
