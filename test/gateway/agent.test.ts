@@ -77,6 +77,21 @@ it('C-097 ends a run that takes longer than its timeout with AGENT_TIMEOUT', asy
   expect(final.error?.code).toBe('AGENT_TIMEOUT');
 });
 
+it('A-015 ends a run whose model hangs with its timeout of one second, and answers the next message of the conversation at once', async () => {
+  const sessionKey = 'hanging';
+  const run = ask(client, { message: 'hang', timeout: 1, sessionKey });
+  await started(client, run.key);
+  const next = ask(client, { message: 'hello', sessionKey });
+  const [, final] = await client.stages(run.id);
+  expect(final).toMatchObject({ ok: false, error: { code: 'AGENT_TIMEOUT' } });
+  expect((await client.stages(next.id))[1].ok).toBe(true);
+  const timesOf = (key: string) => runsOf(key).map((row) => [Number(row['started_at']), Number(row['ended_at'])])[0] as [number, number];
+  const [from, to] = timesOf(run.key);
+  expect(to - from).toBeGreaterThanOrEqual(990);
+  expect(to - from).toBeLessThanOrEqual(3_000);
+  expect(timesOf(next.key)[0] - to).toBeLessThan(1_000);
+});
+
 it.each<[ending: string, message: string, ok: boolean]>([
   ['ok', 'again please', true],
   ['error', 'broken', false],

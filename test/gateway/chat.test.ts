@@ -161,8 +161,8 @@ it('C-109 refuses to abort a run in the name of another conversation, and knows 
   expect((await chatEnd(client, key)).payload.state).toBe('aborted');
 });
 
-it.each(['/stop', ' STOP ', 'esc', 'ABORT', 'wait', ' exit ', 'Interrupt'])(
-  'C-110 takes %j as an order to stop, not as something to answer',
+it.each(['/stop', 'stop', ' STOP ', 'esc', 'ABORT', 'wait', ' exit ', 'Interrupt'])(
+  'C-110 A-019 takes %j as an order to stop, not as something to answer',
   async (phrase) => {
     const key = await begun('hang', 'stopping');
     const own = randomUUID();
@@ -176,7 +176,7 @@ it.each(['/stop', ' STOP ', 'esc', 'ABORT', 'wait', ' exit ', 'Interrupt'])(
   },
 );
 
-it('takes a sentence that only begins with a stop word as a sentence', async () => {
+it('A-019 takes a sentence that only begins with a stop word as a sentence', async () => {
   const key = await begun('stop it', 'sentence');
   const end = await chatEnd(client, key);
   expect(end.payload.message.content).toEqual([{ type: 'text', text: 'you said: stop it' }]);

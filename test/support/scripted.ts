@@ -15,6 +15,8 @@ export interface ScriptedOptions extends GatewayOptions {
 
 export interface Scripted {
   gateway: Gateway;
+  /** From now on the model answers so. */
+  write(script: Script): void;
   /** A new process on the same home. */
   restart(options?: GatewayOptions): Promise<Gateway>;
   close(): Promise<void>;
@@ -31,6 +33,7 @@ export async function startScripted(script: Script, { agents, more, ...options }
   };
   const world: Scripted = {
     gateway: await startGateway({ config, ...options }),
+    write: (next) => writeFileSync(path, JSON.stringify(next)),
     async restart(next = {}) {
       world.gateway = await startGateway({ ...options, ...next, home: world.gateway.home });
       return world.gateway;

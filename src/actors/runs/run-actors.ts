@@ -63,6 +63,7 @@ export const modelStep = (scope: RunScope) =>
   });
 
 async function step(scope: RunScope, work: RunWork, signal: AbortSignal, progress: () => void, onFirst: () => void): Promise<void> {
+  work.doing = 'its model was chosen';
   await failPointAsync('run.model');
   const model = await scope.modelFor(work.row);
   work.model = { provider: model.provider, name: model.name, ref: model.ref };
@@ -124,8 +125,9 @@ function remember(work: RunWork, entry: HistoryInput): void {
 export const tools = (scope: RunScope) =>
   fromIo<{ runId: string }>(({ input, run, report, signal }) => {
     run(async () => {
-      await failPointAsync('run.tool');
       const work = scope.workOf(input.runId);
+      work.doing = 'it was about to use a tool';
+      await failPointAsync('run.tool');
       work.stream.nextMessage();
       for (const call of work.pendingCalls) {
         if (signal.aborted) return;
