@@ -11,7 +11,7 @@ import {
 } from '../protocol/session-key.ts';
 import type { ChannelDesk } from './channels/desk.ts';
 import type { Connection } from './hub/connection.ts';
-import type { ConversationRow, HistoryRow } from './store/contract.ts';
+import type { Address, ConversationRow, HistoryRow } from './store/contract.ts';
 import type { Ports } from './ports.ts';
 import type { PortTable } from './table.ts';
 
@@ -47,6 +47,8 @@ export function createContexts(source: ContextSource): (connection: Connection) 
 function build(source: ContextSource): Omit<MethodContext, 'identity'> {
   const { ports, now, defaults } = source;
   const canonical = (key: string) => canonicalSessionKey(key, defaults());
+  const isKnown = async (runId: string) =>
+    ports.need('runs').isActive(runId) || (await ports.need('store').call('runs.get', { runId })).run !== null;
 
   return {
     health: source.health,
@@ -60,20 +62,25 @@ function build(source: ContextSource): Omit<MethodContext, 'identity'> {
       async submit(request) {
         checkAttachments(request.attachments);
         const { idempotencyKey, source: kind, message, timeoutMs, lane = 'main', thinking, extraSystemPrompt, label } = request;
-        // A known key is answered as before, whatever else the request says.
-        const known =
-          ports.need('runs').isActive(idempotencyKey) ||
-          (await ports.need('store').call('runs.get', { runId: idempotencyKey })).run !== null;
-        const target = known ? { sessionKey: mainSessionKey(defaults()), agentId: defaults().defaultAgentId } : route(source, request);
+        let target: ReturnType<typeof route>;
+        try {
+          target = route(source, request);
+        } catch (error) {
+          // A known key is answered as before, whatever else the request says.
+          if (!(await isKnown(idempotencyKey))) throw error;
+          target = { sessionKey: mainSessionKey(defaults()), agentId: defaults().defaultAgentId };
+        }
+        // Nothing was waited for up to here: an abort that comes behind this request finds its run.
         return ports.need('runs').submit({
           runId: idempotencyKey,
           sessionKey: target.sessionKey,
           agentId: target.agentId,
           source: kind,
           lane,
-          ...('address' in target && target.address ? { address: target.address } : {}),
+          ...(target.address === undefined ? {} : { address: target.address }),
           request: {
-            message,
+            // No model here looks at files, and none of them takes a turn without words.
+            message: message.trim() === '' ? '(sent an attachment, which cannot be shown here)' : message,
             ...(request.sessionKey === undefined ? {} : { clientSessionKey: request.sessionKey }),
             ...(timeoutMs === undefined ? {} : { timeoutMs }),
             ...(thinking === undefined ? {} : { thinking }),
@@ -113,7 +120,10 @@ function build(source: ContextSource): Omit<MethodContext, 'identity'> {
 }
 
 /** Which conversation a request means, and where its answer goes (protocol 4.2.1 steps 4 to 8). */
-function route(source: ContextSource, request: Parameters<MethodContext['runs']['submit']>[0]) {
+function route(
+  source: ContextSource,
+  request: Parameters<MethodContext['runs']['submit']>[0],
+): { sessionKey: string; agentId: string; address?: Address } {
   const defaults = source.defaults();
   const channel = request.channel?.trim().toLowerCase() || undefined;
   if (channel !== undefined && channel !== 'last' && channel !== 'webchat' && !source.channels.isKnown(channel)) {

@@ -49,7 +49,7 @@ export const createInbound = ({ ports, config, defaults, now }: InboundOptions) 
         return { ended: submitted.ended };
       },
       async stop(address, _sender, chatType) {
-        return ports.need('runs').abort(keyOf(address, chatType), undefined, 'stop').length;
+        return (await ports.need('runs').abort(keyOf(address, chatType), undefined, 'stop')).length;
       },
     };
     return ports.offer('inbound', port);

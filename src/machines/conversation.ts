@@ -5,9 +5,12 @@
  *   deciding ──has work──▶ running { queued ──run.granted──▶ active } ──done | failed | abort | deadline──▶ delivering ─┐
  *      │  ▲───────────────────────────────────────────────────────────────────────────────────────────────────────────┘
  *      ├──parked──▶ parked ──runs.unpark──▶ deciding
+ *      ├──only withdrawals left──▶ clearing ──delivery.ended──▶ deciding
  *      └──nothing left──▶ ended
+ *
+ * Whoever is aborted while it waits is withdrawn at once: its end is written down beside the run in progress.
  */
-import { assign, type DoneActorEvent, type ErrorActorEvent, setup } from 'xstate';
+import { assign, type DoneActorEvent, enqueueActions, type ErrorActorEvent, setup } from 'xstate';
 import { agentRun, type RunEnd } from './agent-run.ts';
 import { notProvided } from './not-provided.ts';
 
@@ -37,7 +40,8 @@ export type ConversationEvent =
   | { type: 'run.abort'; runId?: string; by: AbortReason }
   | { type: 'runs.park' }
   | { type: 'runs.unpark' }
-  | { type: 'delivery.ended' }
+  | { type: 'delivery.ended'; runId: string }
+  | { type: 'delivery.late'; runId: string }
   | { type: 'gateway.drain' };
 
 export interface ConversationInput {
@@ -52,23 +56,18 @@ interface ConversationContext {
   parked: boolean;
   /** The head is the run in progress. */
   queue: RunTicket[];
-  /** Runs that were aborted while they waited. */
-  aborted: Record<string, AbortReason>;
+  /** Runs that were aborted while they waited and whose end is being written down. */
+  withdrawn: string[];
   ending: Ending;
 }
 
 /** Work that waited this long would surprise whoever asked (agent.md 4.3). */
 const queueLimitMs = 30 * 60_000;
-
-/** A store that does not answer may not hold a conversation: nobody waits longer for an end to be written down. */
-const deliveryLimitMs = 15_000;
+/** Longer than anybody is patient with the store: by then nobody is going to write this end down. */
+const deliveryLimitMs = 75_000;
 
 const head = (context: ConversationContext) => context.queue[0];
-
-const abandonHead = {
-  type: 'abandon' as const,
-  params: ({ context }: { context: ConversationContext }) => ({ runId: head(context)?.runId ?? '' }),
-};
+const withdrawalOf = (runId: string) => `withdrawal:${runId}`;
 
 export const conversation = setup({
   types: { input: {} as ConversationInput, context: {} as ConversationContext, events: {} as ConversationEvent },
@@ -76,15 +75,18 @@ export const conversation = setup({
     run: agentRun,
     /** Writes the end down, tells everybody, and hands the texts to the outbox. */
     delivery: notProvided<{ sessionKey: string; runId: string; ending: Ending }>('delivery'),
+    /** Says when the conversation is gone, whatever ended it. */
+    registration: notProvided<{ sessionKey: string }>('registration'),
   },
   guards: {
     isParked: ({ context }) => context.parked,
-    isEmpty: ({ context }) => context.queue.length === 0,
-    headIsAborted: ({ context }) => context.aborted[head(context)?.runId ?? ''] !== undefined,
+    hasQueue: ({ context }) => context.queue.length > 0,
+    hasWithdrawn: ({ context }) => context.withdrawn.length > 0,
     abortsHead: ({ context, event }) => {
       const { runId } = event as { runId?: string };
       return runId === undefined || runId === head(context)?.runId;
     },
+    isOfHead: ({ context, event }) => (event as { runId: string }).runId === head(context)?.runId,
     isShutdown: ({ event }) => (event as { by?: AbortReason }).by === 'shutdown',
   },
   delays: {
@@ -94,31 +96,37 @@ export const conversation = setup({
     deliveryLimit: deliveryLimitMs,
   },
   actions: {
-    /** Tells whoever waits for a run whose end could not be written down. */
-    abandon: (_, _params: { runId: string }) => {},
     park: assign({ parked: true }),
     unpark: assign({ parked: false }),
     enqueue: assign({ queue: ({ context, event }) => [...context.queue, (event as { ticket: RunTicket }).ticket] }),
     dequeue: assign({ queue: ({ context }) => context.queue.slice(1), ending: { state: 'done' as const } }),
-    /** A shutdown leaves what waits for the next start; everybody else's abort empties the queue too. */
-    markAborted: assign({
-      aborted: ({ context, event }) => {
-        const { runId, by } = event as { runId?: string; by: AbortReason };
-        if (by === 'shutdown') return context.aborted;
-        const marked = context.queue.filter((ticket) => runId === undefined || ticket.runId === runId);
-        return { ...context.aborted, ...Object.fromEntries(marked.map((ticket) => [ticket.runId, by])) };
-      },
+    /** Ends what waits, from the given place on. A shutdown leaves it for the next start. */
+    withdraw: enqueueActions(({ context, event, enqueue }, { from }: { from: number }) => {
+      const { runId, by } = event as { runId?: string; by: AbortReason };
+      if (by === 'shutdown') return;
+      const chosen = context.queue.filter((ticket, index) => index >= from && (runId === undefined || ticket.runId === runId));
+      if (chosen.length === 0) return;
+      enqueue.assign({
+        queue: context.queue.filter((ticket) => !chosen.includes(ticket)),
+        withdrawn: [...context.withdrawn, ...chosen.map((ticket) => ticket.runId)],
+      });
+      for (const ticket of chosen) {
+        const input = { sessionKey: context.sessionKey, runId: ticket.runId, ending: { state: 'aborted' as const, by } };
+        enqueue.spawnChild('delivery', { id: withdrawalOf(ticket.runId), input });
+        enqueue.raise({ type: 'delivery.late', runId: ticket.runId }, { delay: 'deliveryLimit', id: `late:${ticket.runId}` });
+      }
+    }),
+    forgetWithdrawn: enqueueActions(({ context, event, enqueue }) => {
+      const { runId: given, actorId = '' } = event as { runId?: string; actorId?: string };
+      const runId = given ?? context.withdrawn.find((one) => withdrawalOf(one) === actorId);
+      if (runId === undefined || !context.withdrawn.includes(runId)) return;
+      enqueue.cancel(`late:${runId}`);
+      enqueue.stopChild(withdrawalOf(runId));
+      enqueue.assign({ withdrawn: context.withdrawn.filter((one) => one !== runId) });
     }),
     endAborted: assign({
       parked: ({ context, event }) => context.parked || (event as { by: AbortReason }).by === 'shutdown',
       ending: ({ event }) => ({ state: 'aborted' as const, by: (event as { by: AbortReason }).by }),
-    }),
-    endHeadAborted: assign({
-      ending: ({ context }) => ({ state: 'aborted' as const, by: context.aborted[head(context)?.runId ?? ''] ?? 'rpc' }),
-      aborted: ({ context }) => {
-        const { [head(context)?.runId ?? '']: _ended, ...rest } = context.aborted;
-        return rest;
-      },
     }),
     endByRun: assign({
       ending: ({ event }) => {
@@ -142,31 +150,44 @@ export const conversation = setup({
     sessionKey: input.sessionKey,
     parked: input.parked,
     queue: [input.first],
-    aborted: {},
+    withdrawn: [],
     ending: { state: 'done' },
   }),
   initial: 'opening',
+  invoke: { id: 'registration', src: 'registration', input: ({ context }) => ({ sessionKey: context.sessionKey }) },
   on: {
     'run.submitted': { actions: 'enqueue' },
-    'run.abort': [{ guard: 'isShutdown', actions: 'park' }, { actions: 'markAborted' }],
+    'run.abort': [{ guard: 'isShutdown', actions: 'park' }, { actions: { type: 'withdraw', params: { from: 1 } } }],
     'runs.park': { actions: 'park' },
     'runs.unpark': { actions: 'unpark' },
+    'delivery.ended': { actions: 'forgetWithdrawn' },
+    'delivery.late': { actions: 'forgetWithdrawn' },
+    // A withdrawal that broke: whoever waits for the run was told by the actor that broke.
+    'xstate.error.actor.*': { actions: 'forgetWithdrawn' },
     'gateway.drain': '.ended',
   },
   states: {
     opening: { always: 'deciding' },
     deciding: {
       always: [
-        { guard: 'isEmpty', target: 'ended' },
-        { guard: 'headIsAborted', target: 'delivering', actions: 'endHeadAborted' },
-        { guard: 'isParked', target: 'parked' },
-        { target: 'running' },
+        { guard: ({ context }) => context.queue.length > 0 && context.parked, target: 'parked' },
+        { guard: 'hasQueue', target: 'running' },
+        { guard: 'hasWithdrawn', target: 'clearing' },
+        { target: 'ended' },
       ],
+    },
+    clearing: {
+      on: {
+        'run.submitted': { target: 'deciding', actions: 'enqueue' },
+        'delivery.ended': { target: 'deciding', actions: 'forgetWithdrawn' },
+        'delivery.late': { target: 'deciding', actions: 'forgetWithdrawn' },
+        'xstate.error.actor.*': { target: 'deciding', actions: 'forgetWithdrawn' },
+      },
     },
     parked: {
       on: {
         'runs.unpark': { target: 'deciding', actions: 'unpark' },
-        'run.abort': [{ guard: 'isShutdown' }, { target: 'deciding', actions: 'markAborted' }],
+        'run.abort': [{ guard: 'isShutdown' }, { target: 'deciding', actions: { type: 'withdraw', params: { from: 0 } } }],
       },
     },
     running: {
@@ -181,7 +202,10 @@ export const conversation = setup({
         onError: { target: 'delivering', actions: 'endByCrash' },
       },
       on: {
-        'run.abort': [{ guard: 'abortsHead', target: 'delivering', actions: ['markAborted', 'endAborted'] }, { actions: 'markAborted' }],
+        'run.abort': [
+          { guard: 'abortsHead', target: 'delivering', actions: [{ type: 'withdraw', params: { from: 1 } }, 'endAborted'] },
+          { actions: { type: 'withdraw', params: { from: 1 } } },
+        ],
       },
       initial: 'queued',
       states: {
@@ -192,8 +216,8 @@ export const conversation = setup({
             'runs.park': { target: '#conversation.parked', actions: 'park' },
             'run.abort': [
               { guard: 'isShutdown', target: '#conversation.parked', actions: 'park' },
-              { guard: 'abortsHead', target: '#conversation.delivering', actions: ['markAborted', 'endAborted'] },
-              { actions: 'markAborted' },
+              { guard: 'abortsHead', target: '#conversation.deciding', actions: { type: 'withdraw', params: { from: 0 } } },
+              { actions: { type: 'withdraw', params: { from: 1 } } },
             ],
           },
           after: { queueLimit: { target: '#conversation.delivering', actions: 'endUnserved' } },
@@ -215,10 +239,11 @@ export const conversation = setup({
         id: 'delivery',
         src: 'delivery',
         input: ({ context }) => ({ sessionKey: context.sessionKey, runId: head(context)?.runId ?? '', ending: context.ending }),
-        onError: { target: 'deciding', actions: [abandonHead, 'dequeue'] },
+        onError: { target: 'deciding', actions: 'dequeue' },
       },
-      after: { deliveryLimit: { target: 'deciding', actions: [abandonHead, 'dequeue'] } },
-      on: { 'delivery.ended': { target: 'deciding', actions: 'dequeue' } },
+      // An end that nobody can write down is an end all the same: whoever is next does not wait for a disk for ever.
+      after: { deliveryLimit: { target: 'deciding', actions: 'dequeue' } },
+      on: { 'delivery.ended': [{ guard: 'isOfHead', target: 'deciding', actions: 'dequeue' }, { actions: 'forgetWithdrawn' }] },
     },
     ended: { type: 'final' },
   },

@@ -77,3 +77,13 @@ export function kindOfSessionKey(key: string): 'direct' | 'group' | 'global' | '
   if (key === 'global' || key === 'unknown') return key;
   return /:(group|channel):/.test(key) ? 'group' : 'direct';
 }
+
+/** Conversations that no chat began: their keys are made, never guessed from an address. */
+export const madeSessionKey = {
+  /** Commands of Telegram's menu: their own conversation with somebody, acting on the one of the chat. */
+  telegramSlash: (userId: string) => `telegram:slash:${userId}`.toLowerCase(),
+  subagent: (agentId: string, id: string) => `agent:${normalizeAgentId(agentId)}:subagent:${id}`.toLowerCase(),
+  cron: (jobId: string) => `cron:${jobId}`.toLowerCase(),
+  hook: (id: string) => `hook:${id}`.toLowerCase(),
+  node: (nodeId: string) => `node-${nodeId}`.toLowerCase(),
+} as const;

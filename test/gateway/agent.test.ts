@@ -1,228 +1,267 @@
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { defaultConfig, type Gateway, startGateway, temporaryHome } from '../support/gateway.ts';
-import type { RawClient } from '../support/raw-client.ts';
+import { agentEvent, eventsOf, started, type Scripted, startScripted } from '../support/scripted.ts';
+import type { Frame, RawClient } from '../support/raw-client.ts';
+import { stored } from '../support/telegram-gateway.ts';
 
-const home = temporaryHome();
-const script = join(home, 'script.json');
-let gateway: Gateway;
+let world: Scripted;
 let client: RawClient;
 let other: RawClient;
-let count = 0;
-const nextKey = () => `key-${++count}`;
+
+const words = ['one ', 'two ', 'three ', 'four'];
+
+const script = {
+  slowly: [{ chunks: words, everyMs: 60 }],
+  broken: [{ error: 'the model is not well' }],
+  hang: [{ hang: true }],
+  note: [{ text: 'I write that down.' }, { toolCall: { name: 'remember', arguments: { text: 'milk' } } }],
+  '(tool result)': [{ text: 'written down' }],
+};
 
 beforeAll(async () => {
-  writeFileSync(
-    script,
-    JSON.stringify({
-      hang: [{ hang: true }],
-      fail: [{ error: 'the model broke' }],
-      slow: [{ chunks: ['one ', 'two ', 'three ', 'four'], everyMs: 120 }],
-      short: [{ delayMs: 100 }, { text: 'done' }],
-      '*': [{ text: 'hello there' }],
-    }),
-  );
-  gateway = await startGateway({ home, config: { ...defaultConfig, agents: { defaults: { model: `openclaw/script:${script}` } } } });
-  client = await gateway.connect();
-  other = await gateway.connect();
+  world = await startScripted(script, { more: { agents: { list: [{ id: 'main', default: true }, { id: 'work' }] } } });
+  [client, other] = await Promise.all([world.gateway.connect(), world.gateway.connect()]);
 });
-afterAll(() => gateway.close());
+afterAll(() => world.close());
 
-const ask = (from: RawClient, id: string, message: string, key = id, more: object = {}) =>
-  from.send({ type: 'req', id, method: 'agent', params: { message, idempotencyKey: key, ...more } });
-const chat = (message: string, key: string, sessionKey: string, more: object = {}) =>
-  client.request('chat.send', { sessionKey, message, idempotencyKey: key, ...more });
-const agentEvents = (from: RawClient, runId: string) => from.events('agent').filter(({ payload }) => payload.runId === runId);
-const chatEvents = (runId: string) => client.events('chat').filter(({ payload }) => payload.runId === runId);
-const chatEnd = (runId: string) => client.event('chat', (payload) => payload.runId === runId && payload.state !== 'delta');
-const running = (runId: string) => client.event('agent', (payload) => payload.runId === runId && payload.data.phase === 'start');
+/** Asks for a run on a connection; its responses are found under the returned id. */
+function ask(from: RawClient, params: Record<string, unknown>): { id: string; key: string } {
+  const id = randomUUID();
+  const key = (params['idempotencyKey'] as string | undefined) ?? randomUUID();
+  from.send({ type: 'req', id, method: 'agent', params: { sessionKey: `s-${key}`, ...params, idempotencyKey: key } });
+  return { id, key };
+}
+const responses = (from: RawClient, id: string): Frame[] => from.frames.filter((frame) => frame.id === id);
+const runsOf = (key: string) => stored(world.gateway, 'SELECT * FROM runs WHERE run_id = ?', key);
+/** A round trip: whatever was sent before has been read. */
+const settledOn = (from: RawClient) => from.call('agent.wait', { runId: randomUUID(), timeoutMs: 0 });
 
-it('C-095 answers with an acknowledgement and then with the result under one id', async () => {
-  const key = nextKey();
-  ask(client, 'request-95', 'hi', key);
-  const [ack, final] = await client.stages('request-95');
-  expect(ack).toMatchObject({ ok: true, payload: { runId: key, status: 'accepted', acceptedAt: expect.any(Number) } });
-  expect(final).toMatchObject({ ok: true, payload: { runId: key, status: 'ok', summary: 'completed' } });
-});
-
-it('C-096 tells a failing run from a good one in payload and error', async () => {
-  const key = nextKey();
-  ask(client, key, 'fail');
-  const [, final] = await client.stages(key);
-  expect(final).toMatchObject({ ok: false, payload: { runId: key, status: 'error' }, error: { code: 'UNAVAILABLE' } });
+it('C-095 answers a run twice under one id: accepted at once, ok with the result at its end', async () => {
+  const before = Date.now();
+  const { id, key } = ask(client, { message: 'hello' });
+  const [ack, final] = await client.stages(id);
+  expect(ack).toEqual({ type: 'res', id, ok: true, payload: { runId: key, status: 'accepted', acceptedAt: expect.any(Number) } });
+  expect(ack.payload.acceptedAt).toBeGreaterThanOrEqual(before - 1_000);
+  expect(final).toEqual({
+    type: 'res',
+    id,
+    ok: true,
+    payload: {
+      runId: key,
+      status: 'ok',
+      summary: 'completed',
+      result: { payloads: [{ text: 'you said: hello' }], meta: expect.objectContaining({ durationMs: expect.any(Number) }) },
+    },
+  });
+  expect(final.payload.result.meta.agentMeta).toMatchObject({ provider: 'openclaw', model: 'script', sessionId: expect.any(String) });
 });
 
-it('C-097 A-015 ends a run that takes longer than its timeout and lets the next one start at once', async () => {
-  const [late, next] = [nextKey(), nextKey()];
-  const from = performance.now();
-  ask(client, late, 'hang', late, { timeout: 1, sessionKey: 'late' });
-  ask(client, next, 'hi', next, { sessionKey: 'late' });
-  const [, final] = await client.stages(late);
-  expect(final).toMatchObject({ ok: false, payload: { status: 'error' }, error: { code: 'AGENT_TIMEOUT' } });
-  expect(performance.now() - from).toBeLessThan(3_000);
-  const [, after] = await client.stages(next);
-  expect(after).toMatchObject({ ok: true });
-});
-
-it('does not mistake a very long timeout for none', async () => {
-  const key = nextKey();
-  ask(client, key, 'short', key, { timeout: 3_000_000 });
-  const [, final] = await client.stages(key);
-  expect(final).toMatchObject({ ok: true });
-});
-
-it('C-098 replays the final of a run that has ended, also to another connection', async () => {
-  const key = nextKey();
-  ask(client, key, 'hi');
-  const [, final] = await client.stages(key);
-  ask(other, 'again-98', 'something else', key);
-  expect(await other.response('again-98')).toEqual({ ...final, id: 'again-98' });
-  ask(client, 'again-98b', 'hi', key);
-  expect((await client.response('again-98b')).payload).toEqual(final.payload);
-});
-
-it('C-099 gives a second request of a running key its own acknowledgement and final, for one run', async () => {
-  const key = nextKey();
-  ask(client, 'first-99', 'slow', key);
-  await running(key);
-  ask(other, 'second-99', 'slow', key);
-  const [ack, final] = await other.stages('second-99');
-  const [, first] = await client.stages('first-99');
+it('C-096 answers a failing run with a payload and an error', async () => {
+  const { id, key } = ask(client, { message: 'broken' });
+  const [ack, final] = await client.stages(id);
   expect(ack.payload.status).toBe('accepted');
-  expect(final.payload).toEqual(first.payload);
-  expect(agentEvents(client, key).filter(({ payload }) => payload.data.phase === 'start')).toHaveLength(1);
-});
-
-it('C-100 refuses a channel, an agent and a session key that do not fit, and remembers none of it', async () => {
-  const key = nextKey();
-  for (const [more, words] of [
-    [{ channel: 'nope' }, 'unknown channel'],
-    [{ agentId: 'ghost' }, 'unknown agent id'],
-    [{ agentId: 'main', sessionKey: 'agent:other:main' }, 'does not match session key agent'],
-  ] as const) {
-    const answer = await client.request('agent', { message: 'hi', idempotencyKey: key, ...more });
-    expect(answer).toMatchObject({ ok: false, error: { code: 'INVALID_REQUEST', message: expect.stringContaining(words) } });
-  }
-  ask(client, key, 'hi');
-  expect((await client.stages(key))[1]).toMatchObject({ ok: true });
-});
-
-it('C-101 A-014 waits for runs without ending them', async () => {
-  expect(await client.call('agent.wait', { runId: 'nobody', timeoutMs: 30 })).toEqual({ runId: 'nobody', status: 'timeout' });
-  const [good, bad, slow] = [nextKey(), nextKey(), nextKey()];
-  ask(client, good, 'hi');
-  ask(client, bad, 'fail');
-  await client.stages(good);
-  await client.stages(bad);
-  expect(await client.call('agent.wait', { runId: good, timeoutMs: 0 })).toMatchObject({ runId: good, status: 'ok' });
-  expect(await client.call('agent.wait', { runId: bad, timeoutMs: 0 })).toMatchObject({ status: 'error', error: 'the model broke' });
-  ask(client, slow, 'slow', slow, { sessionKey: 'waited' });
-  await running(slow);
-  expect(await client.call('agent.wait', { runId: slow, timeoutMs: 1 })).toEqual({ runId: slow, status: 'timeout' });
-  expect(await client.call('agent.wait', { runId: slow })).toMatchObject({ runId: slow, status: 'ok', endedAt: expect.any(Number) });
-});
-
-it('C-102 C-160 A-010 sends numbered events between the acknowledgement and the final', async () => {
-  const key = nextKey();
-  ask(client, key, 'slow', key, { sessionKey: 'Main' });
-  const [ack, final] = await client.stages(key);
-  const events = agentEvents(client, key);
-  expect(events.map(({ payload }) => payload.seq)).toEqual(events.map((_, index) => index + 1));
-  for (const { seq, payload } of events) {
-    expect(seq).toEqual(expect.any(Number));
-    expect(payload).toMatchObject({ stream: expect.any(String), ts: expect.any(Number), data: expect.any(Object), sessionKey: 'Main' });
-  }
-  const places = events.map((event) => client.frames.indexOf(event));
-  expect(Math.min(...places)).toBeGreaterThan(client.frames.indexOf(ack));
-  expect(Math.max(...places)).toBeLessThan(client.frames.indexOf(final));
-  let text = '';
-  for (const { payload } of events.filter(({ payload: { stream } }) => stream === 'assistant')) {
-    text += payload.data.delta;
-    expect(payload.data.text).toBe(text);
-  }
-  expect(text).toBe('one two three four');
-});
-
-it('C-104 C-106 C-107 says started, in_flight and ok, in events that carry the key as it was written', async () => {
-  const key = nextKey();
-  expect((await chat('slow', key, 'main')).payload).toEqual({ runId: key, status: 'started' });
-  expect((await chat('slow', key, 'main')).payload).toEqual({ runId: key, status: 'in_flight' });
-  await chatEnd(key);
-  expect((await chat('slow', key, 'main')).payload).toEqual({ runId: key, status: 'ok' });
-  const events = chatEvents(key);
-  expect(new Set(events.map(({ payload }) => payload.sessionKey))).toEqual(new Set(['main']));
-  const deltas = events.filter(({ payload }) => payload.state === 'delta').map(({ payload }) => payload.message);
-  expect(deltas.length).toBeGreaterThan(1);
-  for (const [index, { content, timestamp }] of deltas.entries()) {
-    expect('one two three four'.startsWith(content[0].text)).toBe(true);
-    if (index > 0) expect(timestamp - deltas[index - 1].timestamp).toBeGreaterThanOrEqual(150);
-  }
-  expect(events.filter(({ payload }) => payload.state !== 'delta').map(({ payload }) => payload.state)).toEqual(['final']);
-});
-
-it('C-105 wants a message or an attachment', async () => {
-  expect((await chat(' ', nextKey(), 'main')).error).toMatchObject({
-    code: 'INVALID_REQUEST',
-    message: expect.stringContaining('message or attachment required'),
+  expect(final).toEqual({
+    type: 'res',
+    id,
+    ok: false,
+    payload: { runId: key, status: 'error', summary: expect.any(String) },
+    error: expect.objectContaining({ code: 'UNAVAILABLE', message: expect.any(String) }),
   });
-  const content = Buffer.from('picture').toString('base64');
-  const key = nextKey();
-  expect((await chat('', key, 'main', { attachments: [{ mimeType: 'image/png', content }] })).payload).toMatchObject({ status: 'started' });
-  await chatEnd(key);
 });
 
-it('C-108 C-109 aborts what a conversation does and says nothing more of it', async () => {
-  const key = nextKey();
-  await chat('hang', key, 'aborted');
-  await running(key);
-  expect((await client.request('chat.abort', { sessionKey: 'elsewhere', runId: key })).error).toMatchObject({
-    code: 'INVALID_REQUEST',
-    message: expect.stringContaining('runId does not match sessionKey'),
-  });
-  expect(await client.call('chat.abort', { sessionKey: 'aborted', runId: 'nobody' })).toMatchObject({ ok: true, aborted: false });
-  expect(await client.call('chat.abort', { sessionKey: 'aborted' })).toEqual({ ok: true, aborted: true, runIds: [key] });
-  expect((await chatEnd(key)).payload).toMatchObject({ state: 'aborted', stopReason: 'rpc' });
-  const next = nextKey();
-  await chat('hi', next, 'aborted');
-  await chatEnd(next);
-  expect(chatEvents(key).at(-1)?.payload.state).toBe('aborted');
-  expect(chatEvents(key).filter(({ payload }) => payload.state !== 'delta')).toHaveLength(1);
+it('C-097 ends a run that takes longer than its timeout with AGENT_TIMEOUT', async () => {
+  const { id, key } = ask(client, { message: 'hang', timeout: 1 });
+  const [, final] = await client.stages(id);
+  expect(final.ok).toBe(false);
+  expect(final.payload).toMatchObject({ runId: key, status: 'error' });
+  expect(final.error?.code).toBe('AGENT_TIMEOUT');
 });
 
-it('C-110 stops at a stop word and starts nothing', async () => {
-  const [key, stop] = [nextKey(), nextKey()];
-  await chat('hang', key, 'stopped');
-  await running(key);
-  const answer = await chat('/stop', stop, 'stopped');
-  expect(answer.payload).toEqual({ ok: true, aborted: true, runIds: [key], runId: stop, status: 'ok' });
-  expect((await chatEnd(key)).payload).toMatchObject({ state: 'aborted', stopReason: 'stop' });
-  expect(await client.call('agent.wait', { runId: stop, timeoutMs: 0 })).toEqual({ runId: stop, status: 'timeout' });
+it('A-015 ends a run whose model hangs with its timeout of one second, and answers the next message of the conversation at once', async () => {
+  const sessionKey = 'hanging';
+  const run = ask(client, { message: 'hang', timeout: 1, sessionKey });
+  await started(client, run.key);
+  const next = ask(client, { message: 'hello', sessionKey });
+  const [, final] = await client.stages(run.id);
+  expect(final).toMatchObject({ ok: false, error: { code: 'AGENT_TIMEOUT' } });
+  expect((await client.stages(next.id))[1].ok).toBe(true);
+  const timesOf = (key: string) => runsOf(key).map((row) => [Number(row['started_at']), Number(row['ended_at'])])[0] as [number, number];
+  const [from, to] = timesOf(run.key);
+  expect(to - from).toBeGreaterThanOrEqual(990);
+  expect(to - from).toBeLessThanOrEqual(3_000);
+  expect(timesOf(next.key)[0] - to).toBeLessThan(1_000);
 });
 
-it('runs once for three clients with one key', async () => {
-  const key = nextKey();
-  const third = await gateway.connect();
-  for (const from of [client, other, third]) ask(from, 'shared-12', 'slow', key);
-  const finals = await Promise.all([client, other, third].map(async (from) => (await from.stages('shared-12'))[1].payload));
-  expect(finals[1]).toEqual(finals[0]);
-  expect(finals[2]).toEqual(finals[0]);
-  expect(agentEvents(client, key).filter(({ payload }) => payload.data.phase === 'start')).toHaveLength(1);
+it.each<[ending: string, message: string, ok: boolean]>([
+  ['ok', 'again please', true],
+  ['error', 'broken', false],
+])('C-098 answers a finished key with its first final (%s), on every connection, and once', async (_ending, message, ok) => {
+  const first = ask(client, { message });
+  const [, final] = await client.stages(first.id);
+  expect(final.ok).toBe(ok);
+  for (const from of [client, other]) {
+    const { id } = ask(from, { message: 'something else', idempotencyKey: first.key });
+    const answer = await from.response(id);
+    expect({ ...answer, id: first.id }).toEqual(final);
+    await settledOn(from);
+    expect(responses(from, id)).toHaveLength(1);
+  }
+  expect(runsOf(first.key)).toEqual([expect.objectContaining({ starts: 1 })]);
+});
+
+it('C-099 A-012 runs a key once that three clients send while it runs, and gives all of them the final', async () => {
+  const third = await world.gateway.connect();
+  const first = ask(client, { message: 'slowly' });
+  await started(client, first.key);
+  const repeats = [other, third].map((from) => ({ from, ...ask(from, { message: 'slowly', idempotencyKey: first.key }) }));
+  const [ack, final] = await client.stages(first.id);
+  for (const { from, id } of repeats) {
+    const [ackAgain, finalAgain] = await from.stages(id);
+    expect(ackAgain.payload).toEqual(ack.payload);
+    expect({ ...finalAgain, id: first.id }).toEqual(final);
+  }
+  expect(final.payload.result.payloads).toEqual([{ text: words.join('') }]);
+  // One model call: one start on disk, one question in the history.
+  expect(runsOf(first.key)).toEqual([expect.objectContaining({ starts: 1 })]);
+  const { messages } = await client.call('chat.history', { sessionKey: `s-${first.key}` });
+  expect(messages.map(({ role }: { role: string }) => role)).toEqual(['user', 'assistant']);
   third.close();
 });
 
-it('answers a known key after a kill with the stored final, and begins what was still waiting', async () => {
-  const [key, hanging, waiting] = [nextKey(), nextKey(), nextKey()];
-  ask(client, key, 'hi');
-  const [, final] = await client.stages(key);
-  ask(client, hanging, 'short', hanging, { sessionKey: 'held' });
-  ask(client, waiting, 'hi', waiting, { sessionKey: 'held' });
-  await client.response(waiting);
-  await gateway.kill();
-  gateway = await gateway.again();
-  client = await gateway.connect();
-  ask(client, 'restored', 'hi', key);
-  expect((await client.response('restored')).payload).toEqual(final.payload);
-  expect(agentEvents(client, key)).toEqual([]);
-  expect(await client.call('agent.wait', { runId: waiting })).toMatchObject({ status: 'ok' });
+it('A-012 makes one run of a key that three clients send at the very same moment', async () => {
+  const key = randomUUID();
+  const asked = [client, other, client].map((from) => ({ from, ...ask(from, { message: 'hello', idempotencyKey: key }) }));
+  const finals = await Promise.all(asked.map(async ({ from, id }) => (await from.stages(id))[1]));
+  expect(new Set(finals.map(({ payload }) => JSON.stringify(payload))).size).toBe(1);
+  expect(runsOf(key)).toHaveLength(1);
+  const { messages } = await client.call('chat.history', { sessionKey: `s-${key}` });
+  expect(messages).toHaveLength(2);
+});
+
+it('C-100 refuses a bad address before acceptance and does not remember the refusal', async () => {
+  const cases: [params: Record<string, unknown>, says: string][] = [
+    [{ channel: 'nope' }, 'unknown channel'],
+    [{ replyChannel: 'nope' }, 'unknown channel'],
+    [{ agentId: 'nobody' }, 'unknown agent id'],
+    [{ agentId: 'main', sessionKey: 'agent:work:main' }, 'does not match session key agent'],
+  ];
+  for (const [params, says] of cases) {
+    const key = randomUUID();
+    const refused = await client.request('agent', { message: 'hello', ...params, idempotencyKey: key });
+    expect(refused).toMatchObject({ ok: false, error: { code: 'INVALID_REQUEST' } });
+    expect(refused.error?.message).toContain(says);
+    expect(runsOf(key)).toEqual([]);
+    // The same key, asked properly, is a run like any other.
+    const { id } = ask(client, { message: 'hello', idempotencyKey: key });
+    const [ack, final] = await client.stages(id);
+    expect([ack.payload.status, final.payload.status]).toEqual(['accepted', 'ok']);
+  }
+});
+
+it('C-101 A-014 waits for a run and never ends it', async () => {
+  const unknown = await client.request('agent.wait', { runId: 'never heard of', timeoutMs: 30 });
+  expect(unknown).toMatchObject({ ok: true, payload: { runId: 'never heard of', status: 'timeout' } });
+
+  const run = ask(client, { message: 'slowly' });
+  await started(client, run.key);
+  // Polls and short waits of another connection leave it alone.
+  expect(await other.call('agent.wait', { runId: run.key, timeoutMs: 0 })).toEqual({ runId: run.key, status: 'timeout' });
+  expect(await other.call('agent.wait', { runId: run.key, timeoutMs: 1 })).toEqual({ runId: run.key, status: 'timeout' });
+  const during = await other.call('agent.wait', { runId: run.key });
+  const ended = { runId: run.key, status: 'ok', startedAt: expect.any(Number), endedAt: expect.any(Number) };
+  expect(during).toEqual(ended);
+  const [, final] = await client.stages(run.id);
+  expect(final.payload.result.payloads).toEqual([{ text: words.join('') }]);
+  expect(await client.call('agent.wait', { runId: run.key, timeoutMs: 0 })).toEqual(during);
+
+  const failing = ask(client, { message: 'broken' });
+  await client.stages(failing.id);
+  expect(await client.call('agent.wait', { runId: failing.key, timeoutMs: 0 })).toEqual({
+    ...ended,
+    runId: failing.key,
+    status: 'error',
+    error: expect.any(String),
+  });
+});
+
+it('C-102 numbers the events of a run from one and says of which conversation they are', async () => {
+  const { id, key } = ask(client, { message: 'slowly', sessionKey: 'Seen-As-Written' });
+  await client.stages(id);
+  const frames = eventsOf(client, key, 'agent');
+  expect(frames.map(({ payload }) => payload.seq)).toEqual(frames.map((_, index) => index + 1));
+  for (const { seq, payload } of frames) {
+    expect(seq).toEqual(expect.any(Number));
+    expect(payload).toMatchObject({
+      runId: key,
+      stream: expect.any(String),
+      ts: expect.any(Number),
+      data: expect.any(Object),
+      sessionKey: 'Seen-As-Written',
+    });
+  }
+  expect(frames.map(({ payload }) => payload.stream)).toEqual(['lifecycle', ...frames.slice(2).map(() => 'assistant'), 'lifecycle']);
+  const envelopes = client.frames.flatMap(({ type, seq }) => (type === 'event' && seq !== undefined ? [seq] : []));
+  expect(envelopes).toEqual([...envelopes].sort((a, b) => a - b));
+});
+
+it('C-160 gives the asking connection all events of its run between the acknowledgement and the final', async () => {
+  for (const message of ['slowly', 'hello', 'broken', 'note']) {
+    const { id, key } = ask(client, { message });
+    await client.stages(id);
+    await settledOn(client);
+    const order = client.frames.flatMap((frame, index) => (frame.id === id || frame.payload?.runId === key ? [{ frame, index }] : []));
+    const own = order.map(({ frame }) => (frame.type === 'res' ? 'res' : frame.event));
+    expect(own[0]).toBe('res');
+    expect(own.at(-1)).toBe('res');
+    expect(own.filter((kind) => kind === 'res')).toHaveLength(2);
+    expect(own.filter((kind) => kind === 'agent').length).toBeGreaterThanOrEqual(2);
+    // The other connection saw the very same events.
+    expect(eventsOf(other, key).map(({ payload }) => payload)).toEqual(eventsOf(client, key).map(({ payload }) => payload));
+  }
+});
+
+it('A-011 C-103 sends tool events with verbose on and full only; without them their numbers are missing and nothing says so', async () => {
+  const { id, key } = ask(client, { message: 'note' });
+  await client.stages(id);
+  const frames = eventsOf(client, key, 'agent');
+  expect(frames.map(({ payload }) => payload.stream)).toEqual(['lifecycle', 'assistant', 'assistant', 'lifecycle']);
+  // The two tool events took numbers 3 and 4.
+  expect(frames.map(({ payload }) => payload.seq)).toEqual([1, 2, 5, 6]);
+
+  for (const verboseDefault of ['on', 'full']) {
+    const verbose = await startScripted(script, { agents: { verboseDefault } });
+    try {
+      const watcher = await verbose.gateway.connect();
+      const run = ask(watcher, { message: 'note' });
+      await watcher.stages(run.id);
+      const all = eventsOf(watcher, run.key, 'agent').map(({ payload }) => payload);
+      expect(all.map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6]);
+      const call = { name: 'remember', toolCallId: expect.any(String) };
+      expect(all[2]).toMatchObject({ stream: 'tool', data: { phase: 'start', ...call, args: { text: 'milk' } } });
+      expect(all[3]).toMatchObject({ stream: 'tool', data: { phase: 'result', ...call, isError: false, result: expect.any(String) } });
+    } finally {
+      await verbose.close();
+    }
+  }
+});
+
+it('A-010 gives each assistant message as the sum of its deltas', async () => {
+  for (const message of ['slowly', 'note']) {
+    const { id, key } = ask(client, { message });
+    await client.stages(id);
+    let text = '';
+    for (const { data } of eventsOf(client, key, 'agent').flatMap(({ payload }) => (payload.stream === 'assistant' ? [payload] : []))) {
+      text = data.text === data.delta ? data.delta : text + data.delta;
+      expect(data.text).toBe(text);
+    }
+    expect(text).toBe(message === 'slowly' ? words.join('') : 'written down');
+  }
+});
+
+it('a run goes on although the connection that asked for it is gone, also when it was gone before the acknowledgement', async () => {
+  const leaving = await world.gateway.connect();
+  const { key } = ask(leaving, { message: 'hello' });
+  leaving.ws.terminate();
+  await agentEvent(client, key, ({ data }) => data.phase === 'end');
+  expect(await client.call('agent.wait', { runId: key })).toMatchObject({ status: 'ok' });
 });

@@ -23,6 +23,7 @@ export interface TelegramConfig {
   channel?: Record<string, unknown>;
   session?: Record<string, unknown>;
   agents?: Record<string, unknown>;
+  tools?: Record<string, unknown>;
   /** Answers of the model: text → steps, `*` for all others. Without it every text is answered by `you said: …`. */
   script?: Script;
 }
@@ -31,12 +32,13 @@ export function telegramConfig(
   telegram: FakeTelegram,
   bot: FakeBot,
   scriptPath: string,
-  { channel, session, agents }: TelegramConfig = {},
+  { channel, session, agents, tools }: TelegramConfig = {},
 ): Record<string, unknown> {
   return {
     ...defaultConfig,
     agents: { defaults: { model: `openclaw/script:${scriptPath}`, maxConcurrent: 8, ...agents } },
     session: { dmScope: 'per-channel-peer', ...session },
+    ...(tools === undefined ? {} : { tools }),
     channels: { telegram: { botToken: bot.token, apiRoot: telegram.url, allowFrom: ['*'], ...channel } },
   };
 }

@@ -5,40 +5,38 @@
  */
 import type { Ending } from '../../machines/conversation.ts';
 import type { RunOutcome } from '../../protocol/context.ts';
-import { failPointAsync } from '../fail-points.ts';
+import { failPoint, failPointAsync } from '../fail-points.ts';
 import { fromIo } from '../io.ts';
 import type { HistoryInput, OutboxInput, RunState } from '../store/contract.ts';
 import { surely } from '../store/patience.ts';
+import { deadlineOf } from './deadline.ts';
 import type { RunScope } from './desk.ts';
 import type { RunStreamEnd, RunWork } from './work.ts';
 
 export const delivery = (scope: RunScope) =>
-  fromIo<{ sessionKey: string; runId: string; ending: Ending }>(({ input, run, report }) => {
+  fromIo<{ sessionKey: string; runId: string; ending: Ending }>(({ input: { runId, ending }, run, report }) => {
+    const work = scope.workOf(runId);
+    let isWritten = false;
     run(async () => {
-      const work = scope.workOf(input.runId);
-      await settle(scope, work, input.ending);
-      report({ type: 'delivery.ended' });
+      await settle(scope, work, ending);
+      isWritten = true;
+      report({ type: 'delivery.ended', runId });
     });
+    return () => {
+      if (!isWritten) surrender(scope, work);
+    };
   });
 
-/** The end could not be written down in time: whoever waits is told, and the conversation goes on. */
-export function abandon(scope: RunScope, runId: string): void {
-  const work = scope.findWork(runId);
-  if (work === undefined) return;
-  const message = 'the end of the run could not be written down; its outcome is unknown';
-  work.stream.end({ kind: 'error', message, startedAt: work.startedAt, endedAt: scope.now() });
-  scope.settled(runId, { ok: false, payload: { runId, status: 'error', summary: message }, error: { code: 'UNAVAILABLE', message } });
-}
-
-async function settle(scope: RunScope, work: RunWork, ending: Ending): Promise<void> {
+/** Writes the end of a run down and tells everybody. Rejects when it cannot be written. */
+export async function settle(scope: RunScope, work: RunWork, ending: Ending): Promise<void> {
   const { runId, source } = work.row;
   const endedAt = scope.now();
-  // The process ends and nobody waits for a channel's answer: the run stays open and begins again after the start.
+  // The process ends and nobody waits for a channel's answer: the run stays open and is looked at after the start.
   if (ending.state === 'aborted' && ending.by === 'shutdown' && source === 'channel') {
     scope.settled(runId, { ok: false, payload: { runId, status: 'error', summary: 'gateway stopped' } });
     return;
   }
-  const outcome = outcomeOf(work, ending, endedAt);
+  const outcome = outcomeOf(scope, work, ending, endedAt);
   const written = {
     runId,
     state: stateOf(ending),
@@ -49,31 +47,48 @@ async function settle(scope: RunScope, work: RunWork, ending: Ending): Promise<v
     entry: entryOf(work),
   };
   // An answer that exists is not thrown away because the disk has a bad moment; the conversation waits with it.
+  await failPointAsync('run.delivery');
   const { run, first, outbox } = await surely(() => scope.store().call('runs.finish', written));
-  await failPointAsync('run.done');
-  work.stream.end(streamEnd(work, ending, endedAt));
+  failPoint('run.done');
+  work.stream.end(streamEnd(work, ending, outcome, endedAt));
   for (const { lane } of outbox) scope.wakeOutbox(lane);
   scope.touch(run);
   // A second ending of the same run changes nothing; everybody is told the first.
   scope.settled(runId, first ? outcome : ((run.final as RunOutcome | undefined) ?? outcome));
 }
 
+/** Nobody could write the end down. Callers are told; the row stays open, and the next start decides about it. */
+export function surrender(scope: RunScope, work: RunWork): void {
+  const { runId } = work.row;
+  const outcome = failure(runId, 'UNAVAILABLE', 'the end of this run could not be written down');
+  work.stream.end({ kind: 'error', message: outcome.error.message, startedAt: work.startedAt, endedAt: scope.now() });
+  scope.settled(runId, outcome);
+}
+
 const stateOf = (ending: Ending): Exclude<RunState, 'queued' | 'active'> =>
   ending.state === 'aborted' && ending.by === 'shutdown' ? 'interrupted' : ending.state;
 
-function outcomeOf(work: RunWork, ending: Ending, endedAt: number): RunOutcome {
+/** How a run that has no answer is told to its callers. */
+export const failure = (runId: string, code: string, summary: string) => ({
+  ok: false,
+  payload: { runId, status: 'error' as const, summary },
+  error: { code, message: summary },
+});
+
+/** Which limit it was, where it comes from and what the run was doing: nobody shall have to guess who ended it (F-20). */
+function lateness({ settings }: RunScope, { row: { request }, doing }: RunWork, what: 'deadline' | 'stall' | 'queue'): string {
+  if (what === 'queue') return 'the run waited too long for its turn';
+  if (what === 'stall') return `the run made no progress for ${settings.stallMs / 1_000} s (agents.defaults.stallSeconds) while ${doing}`;
+  const origin = request.timeoutMs === undefined ? 'agents.defaults.timeoutSeconds' : 'the timeout of the request';
+  return `the run took longer than ${deadlineOf(request.timeoutMs, settings.timeoutMs) / 1_000} s (${origin}) while ${doing}`;
+}
+
+function outcomeOf(scope: RunScope, work: RunWork, ending: Ending, endedAt: number): RunOutcome {
   const { runId } = work.row;
-  const failed = (code: string, summary: string): RunOutcome => ({
-    ok: false,
-    payload: { runId, status: 'error', summary },
-    error: { code, message: summary },
-  });
-  if (ending.state === 'failed') return failed('UNAVAILABLE', ending.error);
-  if (ending.state === 'timedOut') {
-    if (ending.what === 'queue') return failed('UNAVAILABLE', 'the run waited too long for its turn');
-    return failed('AGENT_TIMEOUT', ending.what === 'stall' ? 'the run made no progress and was ended' : 'the run took longer than allowed');
-  }
-  if (ending.state === 'aborted' && ending.by === 'shutdown') return failed('UNAVAILABLE', 'stopped: the gateway is shutting down');
+  if (ending.state === 'failed') return failure(runId, 'UNAVAILABLE', ending.error);
+  if (ending.state === 'timedOut')
+    return failure(runId, ending.what === 'queue' ? 'UNAVAILABLE' : 'AGENT_TIMEOUT', lateness(scope, work, ending.what));
+  if (ending.state === 'aborted' && ending.by === 'shutdown') return failure(runId, 'UNAVAILABLE', 'stopped: the gateway is shutting down');
   const text = ending.state === 'done' ? work.finalText : work.stream.current;
   return {
     ok: true,
@@ -146,7 +161,7 @@ function entryOf(work: RunWork): Record<string, unknown> {
   };
 }
 
-function streamEnd(work: RunWork, ending: Ending, endedAt: number): RunStreamEnd {
+function streamEnd(work: RunWork, ending: Ending, { error }: RunOutcome, endedAt: number): RunStreamEnd {
   const times = { startedAt: work.startedAt, endedAt };
   switch (ending.state) {
     case 'done':
@@ -156,7 +171,12 @@ function streamEnd(work: RunWork, ending: Ending, endedAt: number): RunStreamEnd
         ? { kind: 'error', message: 'the gateway is shutting down', ...times }
         : { kind: 'aborted', stopReason: ending.by, ...times };
     case 'timedOut':
-      return { kind: 'error', message: 'the run timed out', ...times, ...(work.row.source === 'chat' ? { stopReason: 'timeout' } : {}) };
+      return {
+        kind: 'error',
+        message: error?.message ?? 'the run timed out',
+        ...times,
+        ...(work.row.source === 'chat' ? { stopReason: 'timeout' } : {}),
+      };
     default:
       return { kind: 'error', message: ending.error, ...times };
   }

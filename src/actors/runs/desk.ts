@@ -4,19 +4,23 @@
  *   takes     runs.park · runs.unpark · runs.end (from the root)
  *   reports   child.up; to the root: runs.idle · runs.ended
  */
-import type { AnyActorRef } from 'xstate';
+import type { AnyActorRef, SnapshotFrom } from 'xstate';
 import type { ChildSpec, Env, SupervisorSpec } from '../../machines/child-spec.ts';
 import { agentRun } from '../../machines/agent-run.ts';
-import { type AbortReason, conversation, type RunTicket } from '../../machines/conversation.ts';
-import { supervisor } from '../../machines/supervisor.ts';
+import { type AbortReason, conversation, type Ending, type RunTicket } from '../../machines/conversation.ts';
 import type { RunOutcome, SubmittedRun } from '../../protocol/context.ts';
 import { unavailable } from '../../protocol/errors.ts';
 import { fromIo } from '../io.ts';
-import type { ConversationRow, HistoryInput, RunInput, RunRow, StorePort } from '../store/contract.ts';
-import { abandon, delivery } from './delivery.ts';
+import type { ConversationRow, RunInput, RunRow, StorePort } from '../store/contract.ts';
+import { surely } from '../store/patience.ts';
+import { deadlineOf } from './deadline.ts';
+import { delivery, failure, settle, surrender } from './delivery.ts';
+import { writeInterrupted } from './interruption.ts';
 import { createLanes, type LaneWidths, type Lanes } from './lanes.ts';
 import type { Model, Tool } from './models/contract.ts';
-import { laneSlot, modelStep, prepare, tools } from './run-actors.ts';
+import { laneSlot, modelStep, prepare, registration, tools } from './run-actors.ts';
+import { conversationId, shardOf, shardSpec } from './shards.ts';
+import { within } from './within.ts';
 import { createRunStream, createWork, type RunWork } from './work.ts';
 import type { EventName } from '../../protocol/events.ts';
 
@@ -40,7 +44,8 @@ export interface RunsPort {
   /** Accepts and begins at once, for callers that wait for nothing. */
   accept(input: RunInput): Promise<void>;
   wait(runId: string, timeoutMs: number): Promise<Record<string, unknown>>;
-  abort(sessionKey: string, runId: string | undefined, by: AbortReason): string[];
+  /** Answers which runs end because of it: those that were asked for before, also when they are not on disk yet. */
+  abort(sessionKey: string, runId: string | undefined, by: AbortReason): Promise<string[]>;
   sessionKeyOf(runId: string): string | undefined;
   isActive(runId: string): boolean;
   readonly active: number;
@@ -50,35 +55,44 @@ export interface RunsPort {
 }
 
 /** What the actors of a run share. */
-export interface RunScope extends Pick<DeskPorts, 'store' | 'wakeOutbox' | 'chunk' | 'modelFor' | 'tools'> {
+export interface RunScope extends Pick<DeskPorts, 'store' | 'wakeOutbox' | 'chunk' | 'modelFor' | 'tools' | 'settings'> {
   lanes: Lanes;
   workOf(runId: string): RunWork;
-  findWork(runId: string): RunWork | undefined;
   now(): number;
   settled(runId: string, outcome: RunOutcome): void;
   touch(run: RunRow): void;
+  /** The conversation is gone, whatever ended it. */
+  left(sessionKey: string): void;
 }
 
 interface LiveRun {
   work: RunWork;
-  begun: boolean;
+  /** Accepted and not told to begin; told to begin while nobody may; with its conversation, or past needing one. */
+  phase: 'accepted' | 'parked' | 'begun';
+  /** Aborted before it was told to begin. */
+  abortedBy: AbortReason | undefined;
+  /** How often a conversation was lost before this run began in it. */
+  losses: number;
   ended: Promise<RunOutcome>;
   settle(outcome: RunOutcome): void;
 }
 
-const shardCount = 16;
-/** A timer that is longer fires at once. */
-const longestTimerMs = 2 ** 31 - 1;
+type Waiters = Pick<LiveRun, 'ended' | 'settle'>;
+
 const maxLive = 10_000;
 const maxRecent = 50;
+const maxLosses = 2;
 
 export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
   const { env, settings } = ports;
   const live = new Map<string, LiveRun>();
-  const accepting = new Map<string, Promise<SubmittedRun>>();
+  const accepting = new Map<string, { sessionKey: string; submitted: Promise<SubmittedRun> }>();
+  /** Who waits for runs of a desk that crashed: its successor takes the runs up, and these with them. */
+  const inherited = new Map<string, Waiters>();
   const recent = new Map<string, ConversationRow>();
   let count = 0;
   let onSettled: () => void = () => {};
+  let onLeft: (sessionKey: string) => void = () => {};
 
   const scope: RunScope = {
     ...ports,
@@ -89,13 +103,13 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
       if (entry === undefined) throw new Error(`run ${runId} is not live`);
       return entry.work;
     },
-    findWork: (runId) => live.get(runId)?.work,
     settled(runId, outcome) {
       const entry = live.get(runId);
       live.delete(runId);
       entry?.settle(outcome);
       onSettled();
     },
+    left: (sessionKey) => onLeft(sessionKey),
     touch(run) {
       const { sessionKey, sessionId, agentId, endedAt = env.now() } = run;
       const known = recent.get(sessionKey);
@@ -118,10 +132,7 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
   const run = agentRun.provide({
     actors: { laneSlot: laneSlot(scope), prepare: prepare(scope), modelStep: modelStep(scope), tools: tools(scope) },
   });
-  const logic = conversation.provide({
-    actors: { run, delivery: delivery(scope) },
-    actions: { abandon: (_, { runId }) => abandon(scope, runId) },
-  });
+  const logic = conversation.provide({ actors: { run, delivery: delivery(scope), registration: registration(scope) } });
 
   const desk = fromIo<unknown>(({ self, receive, report, signal, run: own }) => {
     const { system } = self;
@@ -134,13 +145,13 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
       runId,
       lane,
       resumed,
-      timeoutMs: Math.min(request.timeoutMs ?? settings.timeoutMs, longestTimerMs),
-      stallMs: settings.stallMs,
+      timeoutMs: deadlineOf(request.timeoutMs, settings.timeoutMs),
+      stallMs: deadlineOf(undefined, settings.stallMs),
       maxSteps: settings.maxSteps,
     });
 
     function shardFor(sessionKey: string): AnyActorRef | undefined {
-      const id = `shard:${hash(sessionKey) % shardCount}`;
+      const id = shardOf(sessionKey);
       const systemId = `conversations/${id}`;
       if (system.get(systemId) === undefined) parent.send({ type: 'child.add', spec: shardSpec(id, systemId, env) });
       return system.get(systemId);
@@ -148,15 +159,22 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
 
     const conversationOf = (sessionKey: string): AnyActorRef | undefined => system.get(`conversations/${sessionKey}`);
 
-    /** Hands a run to its conversation, which is made when it has none. */
-    function begin(row: RunRow, resumed = false) {
-      if (!isParked) handOver(row, resumed);
+    /** The run whose end is being written down: it is over, and nobody can abort it any more. */
+    function endingIn(sessionKey: string): string | undefined {
+      const { value, context } = (conversationOf(sessionKey)?.getSnapshot() ?? {}) as Partial<SnapshotFrom<typeof conversation>>;
+      return value === 'delivering' ? context?.queue[0]?.runId : undefined;
     }
 
-    function handOver(row: RunRow, resumed = false) {
+    /** Hands a run to its conversation, which is made when it has none. */
+    function begin(row: RunRow, resumed = false) {
       const entry = live.get(row.runId);
-      if (entry === undefined || entry.begun) return;
-      entry.begun = true;
+      if (entry === undefined || entry.phase === 'begun') return;
+      if (entry.abortedBy !== undefined) return endUnbegun(entry, { state: 'aborted', by: entry.abortedBy });
+      if (isParked) {
+        entry.phase = 'parked';
+        return;
+      }
+      entry.phase = 'begun';
       const ticket = ticketOf(row, resumed);
       const existing = conversationOf(row.sessionKey);
       if (existing) return existing.send({ type: 'run.submitted', ticket });
@@ -173,6 +191,27 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
       });
     }
 
+    /** Ends a run that no conversation ever had. */
+    function endUnbegun(entry: LiveRun, ending: Ending) {
+      entry.phase = 'begun';
+      own(() => settle(scope, entry.work, ending).catch(() => surrender(scope, entry.work)));
+    }
+
+    /** Runs whose conversation crashed: those that had not begun get another one, the one in progress is given up. */
+    onLeft = (sessionKey) => {
+      if (signal.aborted) return;
+      for (const entry of live.values()) {
+        if (entry.phase !== 'begun' || entry.work.row.sessionKey !== sessionKey) continue;
+        entry.losses += 1;
+        if (entry.work.startedAt !== undefined || entry.losses > maxLosses) surrender(scope, entry.work);
+        else {
+          entry.phase = 'accepted';
+          // Not now: its supervisor is still cleaning up.
+          setImmediate(() => begin(entry.work.row));
+        }
+      }
+    };
+
     function track(row: RunRow): LiveRun {
       const known = live.get(row.runId);
       if (known) return known;
@@ -184,7 +223,9 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
         now: env.now,
       });
       const { promise, resolve } = Promise.withResolvers<RunOutcome>();
-      const entry: LiveRun = { work: createWork(row, stream), begun: false, ended: promise, settle: resolve };
+      const waiters = inherited.get(row.runId) ?? { ended: promise, settle: resolve };
+      inherited.delete(row.runId);
+      const entry: LiveRun = { work: createWork(row, stream), phase: 'accepted', abortedBy: undefined, losses: 0, ...waiters };
       live.set(row.runId, entry);
       return entry;
     }
@@ -201,6 +242,8 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
         return { runId: row.runId, acceptedAt: row.acceptedAt, created: false, outcome, ended: Promise.resolve(outcome), begin: () => {} };
       }
       const entry = track(row);
+      // A run whose end could not be written down, asked for again.
+      if (!created && !mayRestart(row)) interrupt(entry);
       return { runId: row.runId, acceptedAt: row.acceptedAt, created, ended: entry.ended, begin: () => begin(row) };
     }
 
@@ -214,10 +257,10 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
         if (live.size >= maxLive) return Promise.reject(unavailable('too many runs are waiting', 5_000));
         // Two callers with one key at the same moment: the second waits for the first and makes no second run.
         const first = accepting.get(input.runId);
-        if (first) return first.then((submitted) => ({ ...submitted, created: false }));
-        const pending = accept(input).finally(() => accepting.delete(input.runId));
-        accepting.set(input.runId, pending);
-        return pending;
+        if (first) return first.submitted.then((submitted) => ({ ...submitted, created: false }));
+        const submitted = accept(input).finally(() => accepting.delete(input.runId));
+        accepting.set(input.runId, { sessionKey: input.sessionKey, submitted });
+        return submitted;
       },
       async accept(input) {
         (await port.submit(input)).begin();
@@ -237,18 +280,21 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
           ...(outcome.error === undefined ? {} : { error: outcome.error.message }),
         };
       },
-      abort(sessionKey, runId, by) {
-        const chosen = [...live.values()].filter(
-          ({ work: { row } }) => row.sessionKey === sessionKey && (runId === undefined || row.runId === runId),
-        );
-        // What has not begun is handed over as well: its conversation ends it instead of starting it later.
-        for (const { work } of chosen) handOver(work.row);
-        if (chosen.length > 0) {
-          conversationOf(sessionKey)?.send({ type: 'run.abort', by, ...(runId === undefined ? {} : { runId }) });
+      async abort(sessionKey, runId, by) {
+        const isMeant = (key: string, id: string) => key === sessionKey && (runId === undefined || id === runId);
+        // Asked for first and stopped second: what is on its way to the disk is stopped as well.
+        const onTheirWay = [...accepting].filter(([id, one]) => isMeant(one.sessionKey, id)).map(([, { submitted }]) => submitted);
+        if (onTheirWay.length > 0) await Promise.allSettled(onTheirWay);
+        const ending = endingIn(sessionKey);
+        const chosen = [...live.values()].filter(({ work: { row } }) => isMeant(row.sessionKey, row.runId) && row.runId !== ending);
+        for (const entry of chosen) {
+          if (entry.phase === 'accepted') entry.abortedBy = by;
+          else if (entry.phase === 'parked') endUnbegun(entry, { state: 'aborted', by });
+          else conversationOf(sessionKey)?.send({ type: 'run.abort', runId: entry.work.row.runId, by });
         }
         return chosen.map(({ work }) => work.row.runId);
       },
-      sessionKeyOf: (runId) => live.get(runId)?.work.row.sessionKey,
+      sessionKeyOf: (runId) => live.get(runId)?.work.row.sessionKey ?? accepting.get(runId)?.sessionKey,
       isActive: (runId) => live.has(runId),
       get active() {
         return [...live.values()].filter(({ work }) => work.startedAt !== undefined).length;
@@ -302,46 +348,41 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
       // First: a supervisor starts nobody's conversation while it waits for its desk.
       report({ type: 'child.up' });
       for (const row of runs) recover(row);
+      for (const [runId, waiters] of inherited) own(() => tellStored(runId, waiters));
       // Last: whoever comes now stands behind what was accepted before.
       withdraw = ports.offer(port);
     });
 
-    /** What was going on when the process ended (agent.md 4.6). */
+    /** Its end was written down and not told any more when the desk before this one crashed. */
+    async function tellStored(runId: string, { settle: tell }: Waiters) {
+      inherited.delete(runId);
+      const { run: row } = await surely(() => ports.store().call('runs.get', { runId }));
+      tell((row?.final as RunOutcome | undefined) ?? failure(runId, 'UNAVAILABLE', 'the run was lost'));
+    }
+
+    /** A run begins again once, soon, and only when nothing can happen twice because of it (agent.md 4.6). */
+    const mayRestart = (row: RunRow) =>
+      row.state === 'queued' || (row.noted === undefined && row.starts < 2 && env.now() - row.acceptedAt < settings.resumeMs);
+
+    /** What was going on when the process ended. */
     function recover(row: RunRow) {
       const entry = track(row);
-      const isFresh = env.now() - row.acceptedAt < settings.resumeMs;
-      const { progress } = row;
-      if (row.state === 'queued' || (progress === undefined && isFresh && row.starts < 2)) return begin(row, row.state === 'active');
-      ports.log.warn({ runId: row.runId, starts: row.starts }, 'run was interrupted and is not started again');
-      own(async () => {
-        const summary = 'interrupted: the gateway stopped while it was running';
-        const outcome: RunOutcome = {
-          ok: false,
-          payload: { runId: row.runId, status: 'error', summary },
-          error: { code: 'UNAVAILABLE', message: summary },
-        };
-        const text =
-          progress === undefined
-            ? 'I was interrupted while answering and did not start again. Please ask once more.'
-            : 'I was interrupted in the middle of that, and a step that changes something may have been carried out. Shall I continue?';
-        const outbox =
-          row.address === undefined ? [] : [{ key: `run:${row.runId}:1`, address: row.address, kind: 'text' as const, payload: { text } }];
-        const done = await ports.store().call('runs.finish', {
-          runId: row.runId,
-          state: 'interrupted',
-          final: outcome,
-          endedAt: env.now(),
-          history: progress === undefined ? entry.work.entries : withUnknownResults(progress, row.runId, env.now()),
-          outbox,
-        });
-        for (const { lane } of done.outbox) ports.wakeOutbox(lane);
-        scope.settled(row.runId, outcome);
-      });
+      if (mayRestart(row)) begin(row, row.state === 'active');
+      else interrupt(entry);
+    }
+
+    function interrupt(entry: LiveRun) {
+      const { runId, starts, noted } = entry.work.row;
+      ports.log.warn({ runId, starts, sideEffects: noted !== undefined }, 'run was interrupted and is not started again');
+      entry.phase = 'begun';
+      own(() => writeInterrupted(scope, entry.work).catch(() => surrender(scope, entry.work)));
     }
 
     return () => {
       withdraw();
       onSettled = () => {};
+      onLeft = () => {};
+      for (const [runId, { ended, settle: tell }] of live) inherited.set(runId, { ended, settle: tell });
       live.clear();
     };
   });
@@ -353,62 +394,4 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
     intensity: { max: 5, withinMs: 60_000 },
     children: [{ id: 'desk', systemId: 'conversations', logic: desk, restart: 'permanent', shutdownMs: 0, startMs: 10_000 }],
   };
-}
-
-const shardSpec = (id: string, systemId: string, env: Env): ChildSpec => ({
-  id,
-  systemId,
-  logic: supervisor,
-  input: {
-    spec: {
-      name: id,
-      strategy: 'one_for_one',
-      drain: 'together',
-      intensity: { max: 5, withinMs: 300_000 },
-      children: [],
-    } satisfies SupervisorSpec,
-    env,
-  },
-  restart: 'permanent',
-  shutdownMs: 1_000,
-});
-
-/** Dots would confuse XState's event wildcards, and `@` separates the epoch. */
-const conversationId = (sessionKey: string) =>
-  `conversation:${sessionKey.replaceAll('%', '%25').replaceAll('.', '%2E').replaceAll('@', '%40')}`;
-
-function hash(text: string): number {
-  let value = 0;
-  for (let index = 0; index < text.length; index += 1) value = (Math.imul(value, 31) + text.charCodeAt(index)) >>> 0;
-  return value;
-}
-
-/** Calls whose end nobody saw get a result that says so: the next turn must not take them for done or not done. */
-function withUnknownResults(entries: HistoryInput[], runId: string, timestamp: number): HistoryInput[] {
-  const answered = new Set(entries.map(({ toolCallId }) => toolCallId));
-  const calls = entries.flatMap(({ content }) => content.filter(({ type, id }) => type === 'toolCall' && !answered.has(String(id))));
-  return [
-    ...entries,
-    ...calls.map(({ id, name }) => ({
-      role: 'toolResult' as const,
-      content: [{ type: 'text', text: 'interrupted, outcome unknown' }],
-      timestamp,
-      toolCallId: String(id),
-      toolName: String(name),
-      isError: true,
-      runId,
-    })),
-  ];
-}
-
-async function within<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(resolve, Math.min(ms, 2 ** 31 - 1), undefined);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

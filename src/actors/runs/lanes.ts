@@ -16,7 +16,7 @@ export interface LaneWidths {
 
 export function createLanes(widths: LaneWidths): Lanes {
   const queues = new Map<string, PQueue>();
-  const widthOf = (lane: string) => (widths as unknown as Record<string, number | undefined>)[lane] ?? 1;
+  const widthOf = (lane: string) => (Object.hasOwn(widths, lane) ? widths[lane as keyof LaneWidths] : 1);
 
   function queueOf(lane: string): PQueue {
     let queue = queues.get(lane);
@@ -37,11 +37,15 @@ export function createLanes(widths: LaneWidths): Lanes {
       const held = new Promise<void>((resolve) => {
         giveBack = resolve;
       });
-      void queueOf(lane).add(async () => {
+      const queue = queueOf(lane);
+      void queue.add(async () => {
         // Whoever left while waiting must not keep the place.
-        if (isOver) return;
-        granted();
-        await held;
+        if (!isOver) {
+          granted();
+          await held;
+        }
+        // Callers choose the names: a lane that its last run leaves is forgotten.
+        if (queue.size === 0 && queue.pending === 1) queues.delete(lane);
       });
       return () => {
         isOver = true;

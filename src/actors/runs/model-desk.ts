@@ -48,7 +48,7 @@ export function createModelDesk(ports: {
     });
   });
 
-  function modelOf(ref: string): Model {
+  function modelOf({ ref, baseUrl }: Detected): Model {
     if (ref === assistantRef) return assistant;
     if (ref.startsWith('openclaw/script:') && env['OPENCLAW_TEST'] === '1') return scriptModel(ref.slice('openclaw/script:'.length));
     const { provider, model } = splitRef(ref);
@@ -65,7 +65,7 @@ export function createModelDesk(ports: {
       provider,
       name: model,
       wire: (configured?.api === undefined ? known?.wire : configured.api === 'anthropic-messages' ? 'anthropic' : 'openai') ?? 'openai',
-      baseUrl: configured?.baseUrl ?? known?.baseUrl ?? '',
+      baseUrl: baseUrl ?? configured?.baseUrl ?? known?.baseUrl ?? '',
       apiKey,
       contextWindow: listed?.contextWindow ?? 200_000,
       maxTokens: listed?.maxTokens ?? 8_192,
@@ -76,8 +76,7 @@ export function createModelDesk(ports: {
     actor,
     current: () => detected?.ref,
     async forRun() {
-      const { ref } = detected ?? (await (detecting ?? detectModel(ports.config(), env)));
-      return modelOf(ref);
+      return modelOf(detected ?? (await (detecting ?? detectModel(ports.config(), env))));
     },
     list() {
       const chosen = detected?.ref ?? assistantRef;

@@ -21,6 +21,14 @@ export const laneSlot = (scope: RunScope) =>
     ),
   );
 
+/** Lives as long as its conversation: its end is how the desk learns of a crash. */
+export const registration = (scope: RunScope) =>
+  fromIo<{ sessionKey: string }>(
+    ({ input }) =>
+      () =>
+        scope.left(input.sessionKey),
+  );
+
 export const prepare = (scope: RunScope) =>
   fromIo<{ runId: string }>(({ input, run, report, signal }) => {
     run(async () => {
@@ -56,10 +64,13 @@ export const modelStep = (scope: RunScope) =>
   });
 
 async function step(scope: RunScope, work: RunWork, signal: AbortSignal, progress: () => void, onFirst: () => void): Promise<void> {
+  work.doing = 'its model was chosen';
   await failPointAsync('run.model');
   const model = await scope.modelFor(work.row);
   work.model = { provider: model.provider, name: model.name, ref: model.ref };
+  work.doing = `waiting for ${model.ref}`;
   const calls: ToolCall[] = [];
+  const usage = { input: 0, output: 0 };
   let reasoning = '';
   let progressAt = 0;
   for await (const part of model.step({ system: systemPrompt(work.row), messages: work.messages, tools: scope.tools, signal })) {
@@ -72,15 +83,25 @@ async function step(scope: RunScope, work: RunWork, signal: AbortSignal, progres
     if (part.type === 'text') work.stream.text(part.delta);
     else if (part.type === 'reasoning') reasoning += part.delta;
     else if (part.type === 'toolCall') calls.push({ id: part.id, name: part.name, arguments: part.arguments });
-    else work.usage = { input: work.usage.input + part.input, output: work.usage.output + part.output };
+    else {
+      usage.input += part.input;
+      usage.output += part.output;
+    }
   }
   if (signal.aborted) return;
-  remember(work, assistantEntry(work, reasoning, calls, scope.now()));
+  work.usage = { input: work.usage.input + usage.input, output: work.usage.output + usage.output };
+  remember(work, assistantEntry(work, reasoning, calls, usage, scope.now()));
   work.pendingCalls = calls;
   if (calls.length === 0) work.finalText = work.stream.current;
 }
 
-function assistantEntry(work: RunWork, reasoning: string, calls: ToolCall[], timestamp: number): HistoryInput {
+function assistantEntry(
+  work: RunWork,
+  reasoning: string,
+  calls: ToolCall[],
+  usage: { input: number; output: number },
+  timestamp: number,
+): HistoryInput {
   const { current } = work.stream;
   return {
     role: 'assistant',
@@ -92,7 +113,7 @@ function assistantEntry(work: RunWork, reasoning: string, calls: ToolCall[], tim
     timestamp,
     stopReason: calls.length > 0 ? 'toolUse' : 'stop',
     ...(work.model === undefined ? {} : { provider: work.model.provider, model: work.model.name }),
-    ...(work.usage.input + work.usage.output === 0 ? {} : { usage: { ...work.usage, total: work.usage.input + work.usage.output } }),
+    ...(usage.input + usage.output === 0 ? {} : { usage: { ...usage, total: usage.input + usage.output } }),
     runId: work.row.runId,
   };
 }
@@ -105,17 +126,21 @@ function remember(work: RunWork, entry: HistoryInput): void {
 export const tools = (scope: RunScope) =>
   fromIo<{ runId: string }>(({ input, run, report, signal }) => {
     run(async () => {
+      const work = scope.workOf(input.runId);
+      work.doing = 'it was about to use a tool';
       await failPointAsync('run.tool');
       if (signal.aborted) return;
-      const work = scope.workOf(input.runId);
       work.stream.nextMessage();
       for (const call of work.pendingCalls) {
         if (signal.aborted) return;
+        work.doing = `the tool ${call.name} was running`;
+        // On disk before it happens: after a kill nobody could tell any more whether it did.
+        if (scope.tools.find(({ name }) => name === call.name)?.readOnly === false) {
+          await surely(() => scope.store().call('runs.note', { runId: work.row.runId, entries: work.entries }));
+          if (signal.aborted) return;
+        }
         work.stream.tool({ phase: 'start', name: call.name, toolCallId: call.id, args: call.arguments });
         const { sessionKey, agentId, runId } = work.row;
-        const isRepeatable = scope.tools.find(({ name }) => name === call.name)?.readOnly ?? true;
-        if (!isRepeatable) await scope.store().call('runs.note', { runId, progress: work.entries });
-        if (signal.aborted) return;
         const result = await runTool(scope.tools, call, { sessionKey, agentId, runId, signal });
         // Abandoned: a tool that ignores its signal may come back whenever it likes, nobody listens.
         if (signal.aborted) return;

@@ -26,6 +26,8 @@ export interface RunWork {
   startedAt: number | undefined;
   model: { provider: string; name: string; ref: string } | undefined;
   usage: { input: number; output: number };
+  /** What it is at right now, for whoever has to say why it took too long. */
+  doing: string;
 }
 
 type Broadcast = (event: EventName, payload: unknown, options?: { droppable?: boolean }) => void;
@@ -97,10 +99,10 @@ export function createRunStream(options: {
       if (ended || delta === '') return;
       text += delta;
       const at = now();
-      if (at - agentAt >= assistantGapMs) flush();
+      if (at - agentAt < assistantGapMs) return;
+      flush();
       if (at - chatAt < chatGapMs) return;
       chatAt = at;
-      flush();
       // A skipped delta is no loss: the next one, or the final, carries the whole text.
       broadcast('chat', { runId, sessionKey, seq, state: 'delta', message: message() }, { droppable: true });
     },
@@ -164,5 +166,6 @@ export function createWork(row: RunRow, stream: RunStream): RunWork {
     startedAt: undefined,
     model: undefined,
     usage: { input: 0, output: 0 },
+    doing: 'it was prepared',
   };
 }

@@ -123,8 +123,8 @@ export interface RunRow extends RunInput {
   startedAt?: number;
   endedAt?: number;
   final?: RunFinal;
-  /** What the turn had done when a tool with side effects began: such a run is never started again. */
-  progress?: HistoryInput[];
+  /** What it adds to the history, up to the tool call with side effects that it began last. Absent: it began none. */
+  noted?: HistoryInput[];
 }
 
 export interface ConversationRow {
@@ -226,9 +226,9 @@ export interface StoreVerbs {
    */
   'runs.accept': [{ run: RunInput }, { run: RunRow; created: boolean }];
   'runs.get': [{ runId: string }, { run: RunRow | null }];
-  /** Written before a tool with side effects begins, so that a kill in the middle of it is recognised. */
-  'runs.note': [{ runId: string; progress: HistoryInput[] }, { changed: number }];
   'runs.start': [{ runId: string; now: number }, { run: RunRow }];
+  /** Before a tool with side effects runs: after a kill the run is not started again, and its history says what it was at. */
+  'runs.note': [{ runId: string; entries: HistoryInput[] }, Record<string, never>];
   /**
    * Ends a run: its row, its history entries, its outbox rows and its journal rows (`handled`) commit together or not at
    * all. Ending a run that has ended answers the first ending with `first: false`.

@@ -47,7 +47,10 @@ const steps: readonly string[] = [
   CREATE TABLE notes (id INTEGER PRIMARY KEY AUTOINCREMENT, session_key TEXT NOT NULL, text TEXT NOT NULL, created_at INTEGER NOT NULL) STRICT;
   CREATE INDEX notes_session ON notes (session_key, id);
   `,
-  'ALTER TABLE runs ADD COLUMN progress TEXT',
+  `
+  -- What a run had said and asked for when it began something that must not happen twice.
+  ALTER TABLE runs ADD COLUMN noted TEXT;
+  `,
 ];
 
 /** @throws Error when the file was written by a newer release: guessing at it could destroy it. */

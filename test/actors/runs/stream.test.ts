@@ -1,75 +1,148 @@
-import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { createRunStream, type RunStream } from '../../../src/actors/runs/work.ts';
-
-const words = fc.string({ minLength: 1, maxLength: 8 });
-const happening = fc.oneof(
-  words.map((text) => (stream: RunStream) => stream.text(text)),
-  fc.constant((stream: RunStream) => stream.nextMessage()),
-  fc.constant((stream: RunStream) => stream.tool({ phase: 'start', name: 'exec', toolCallId: 'c', args: {} })),
-);
-const times = { startedAt: 1, endedAt: 2 };
-const ending = fc.constantFrom(
-  (stream: RunStream) => stream.end({ kind: 'final', text: stream.current, ...times }),
-  (stream: RunStream) => stream.end({ kind: 'aborted', stopReason: 'rpc', ...times }),
-  (stream: RunStream) => stream.end({ kind: 'error', message: 'broken', ...times }),
-  (stream: RunStream) => stream.end({ kind: 'error', message: 'late', stopReason: 'timeout', ...times }),
-);
+import { createRunStream, type RunStreamEnd } from '../../../src/actors/runs/work.ts';
+import { createRandom } from '../../support/kill.ts';
 
 interface Sent {
-  name: string;
-  payload: { seq: number; stream?: string; state?: string; data: { phase?: string; text: string; delta: string } };
+  event: string;
+  // What a client would see; a test looks into it as it needs.
+  payload: any; // oxlint-disable-line typescript/no-explicit-any
+  droppable: boolean;
+  at: number;
 }
 
-it('A-009 A-010 numbers every event of a run, ends it once, and adds texts up, whatever happens and however it ends', () => {
-  fc.assert(
-    fc.property(
-      fc.array(fc.tuple(happening, fc.nat(200)), { maxLength: 30 }),
-      fc.array(fc.oneof(ending, happening), { maxLength: 5 }),
-      ending,
-      fc.boolean(),
-      (story, late, end, showTools) => {
-        const sent: Sent[] = [];
-        let now = 0;
-        let tools = 0;
-        const stream = createRunStream({
-          runId: 'run',
-          sessionKey: 'main',
-          showTools,
-          now: () => now,
-          broadcast: (name, payload) => void sent.push({ name, payload: payload as Sent['payload'] }),
-        });
-        const counted: RunStream = {
-          ...stream,
-          get current() {
-            return stream.current;
-          },
-          tool: (data) => {
-            tools += 1;
-            stream.tool(data);
-          },
-        };
-        stream.start(1);
-        for (const [happen, ms] of story) {
-          now += ms;
-          happen(counted);
-        }
-        end(stream);
-        for (const happen of late) happen(stream);
-        const events = sent.filter(({ name }) => name === 'agent').map(({ payload }) => payload);
-        const last = events.at(-1)?.seq ?? 0;
-        expect(last).toBe(events.length + (showTools ? 0 : tools));
-        if (showTools) expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1));
-        expect(events.filter(({ stream: kind, data }) => kind === 'lifecycle' && data.phase !== 'start')).toHaveLength(1);
-        expect(events.at(-1)?.stream).toBe('lifecycle');
-        expect(sent.filter(({ name, payload }) => name === 'chat' && payload.state !== 'delta')).toHaveLength(1);
-        let text = '';
-        for (const { data } of events.filter(({ stream: kind }) => kind === 'assistant')) {
-          // A text that begins anew is the next message.
-          text = data.text === data.delta ? data.delta : text + data.delta;
-          expect(data.text).toBe(text);
-        }
-      },
-    ),
-  );
+function startStream(showTools: boolean) {
+  const sent: Sent[] = [];
+  const clock = { now: 1_000 };
+  const stream = createRunStream({
+    runId: 'r',
+    sessionKey: 'Main',
+    showTools,
+    broadcast: (event, payload, options) => sent.push({ event, payload, droppable: options?.droppable === true, at: clock.now }),
+    now: () => clock.now,
+  });
+  return { stream, sent, clock };
+}
+
+const ends = (endedAt: number, text: string): RunStreamEnd[] => [
+  { kind: 'final', text, startedAt: 1_000, endedAt },
+  { kind: 'aborted', stopReason: 'rpc', startedAt: 1_000, endedAt },
+  { kind: 'error', message: 'broken', startedAt: 1_000, endedAt },
+  { kind: 'error', message: 'late', startedAt: 1_000, endedAt, stopReason: 'timeout' },
+];
+
+/** Plays a random run to a random end, goes on talking after it, and gives what was sent. */
+function play(seed: number) {
+  const random = createRandom(seed);
+  const showTools = random.next() < 0.5;
+  const world = startStream(showTools);
+  const { stream, clock } = world;
+  const messages: string[] = [''];
+  stream.start(clock.now);
+  const step = () => {
+    clock.now += random.between(0, 120);
+    const chance = random.next();
+    if (chance < 0.75) {
+      const delta = random.pick(['a', 'bc ', 'ü', '🙂', '', 'long '.repeat(20)]);
+      stream.text(delta);
+      messages[messages.length - 1] += delta;
+    } else if (chance < 0.9) {
+      stream.tool({ phase: random.pick(['start', 'result']), name: 'exec' });
+    } else {
+      stream.nextMessage();
+      messages.push('');
+    }
+  };
+  for (let count = random.between(0, 40); count > 0; count -= 1) step();
+  stream.end(random.pick(ends(clock.now, messages.at(-1) as string)));
+  const { length } = world.sent;
+  const said = [...messages];
+  // Late words of a model, a second end: the run is over.
+  for (let count = 0; count < 5; count += 1) step();
+  for (const end of ends(clock.now, 'too late')) stream.end(end);
+  return { ...world, showTools, length, messages: said };
+}
+
+it('A-009 numbers the events of a run without a gap, hidden tool events included, and ends it exactly once', () => {
+  for (let seed = 1; seed <= 400; seed += 1) {
+    const { sent, showTools, length } = play(seed);
+    expect(sent.length, `seed ${seed}: nothing comes after the end`).toBe(length);
+    const numbers = sent.filter(({ event }) => event === 'agent').map(({ payload }) => payload.seq as number);
+    expect(new Set(numbers).size).toBe(numbers.length);
+    expect(numbers).toEqual([...numbers].sort((a, b) => a - b));
+    // With everything shown there is no gap at all; what is hidden takes its number.
+    if (showTools) expect(numbers, `seed ${seed}`).toEqual(numbers.map((_, index) => index + 1));
+    const lifecycle = sent
+      .filter(({ event, payload }) => event === 'agent' && payload.stream === 'lifecycle')
+      .map(({ payload }) => payload.data.phase);
+    expect(lifecycle[0]).toBe('start');
+    expect(
+      lifecycle.filter((phase) => phase === 'end' || phase === 'error'),
+      `seed ${seed}`,
+    ).toHaveLength(1);
+    const terminal = sent.filter(({ event, payload }) => event === 'chat' && payload.state !== 'delta');
+    expect(terminal, `seed ${seed}`).toHaveLength(1);
+    expect(terminal[0]?.droppable).toBe(false);
+    expect(sent.at(-1)).toBe(terminal[0]);
+  }
+});
+
+it('A-009 gives the same numbers whether or not tool events are shown', () => {
+  const numbersWith = (showTools: boolean) => {
+    const { stream, sent, clock } = startStream(showTools);
+    stream.start(clock.now);
+    stream.text('before');
+    stream.tool({ phase: 'start' });
+    stream.tool({ phase: 'result' });
+    stream.nextMessage();
+    clock.now += 1_000;
+    stream.text('after');
+    stream.end({ kind: 'final', text: 'after', startedAt: 1_000, endedAt: clock.now });
+    return sent.filter(({ event }) => event === 'agent').map(({ payload }) => [payload.seq, payload.stream]);
+  };
+  const shown = numbersWith(true);
+  expect(shown.map(([seq]) => seq)).toEqual([1, 2, 3, 4, 5, 6]);
+  expect(numbersWith(false)).toEqual(shown.filter(([, stream]) => stream !== 'tool'));
+});
+
+it('A-010 gives each message as the sum of its deltas', () => {
+  for (let seed = 1; seed <= 400; seed += 1) {
+    const { sent, messages } = play(seed);
+    const seen: string[] = [];
+    let text = '';
+    for (const { data, stream } of sent.filter(({ event }) => event === 'agent').map(({ payload }) => payload)) {
+      if (stream !== 'assistant') continue;
+      // A message that is said anew begins with its own first delta.
+      if (data.text === data.delta && text !== '') {
+        seen.push(text);
+        text = '';
+      }
+      text += data.delta;
+      expect(data.text, `seed ${seed}`).toBe(text);
+    }
+    seen.push(text);
+    const shown = seen.filter(Boolean);
+    const said = messages.filter(Boolean).slice(0, shown.length);
+    if (sent.some(({ event, payload }) => event === 'chat' && payload.state === 'aborted')) {
+      // What had not been shown when somebody stopped the run is not shown any more.
+      expect((said.pop() ?? '').startsWith(shown.pop() ?? ''), `seed ${seed}`).toBe(true);
+    }
+    expect(shown, `seed ${seed}`).toEqual(said);
+  }
+});
+
+it('C-107 waits 150 ms between two deltas of a chat and 40 ms between two of an agent', () => {
+  const { stream, sent, clock } = startStream(false);
+  stream.start(clock.now);
+  for (let count = 0; count < 300; count += 1) {
+    stream.text('x');
+    clock.now += 7;
+  }
+  const gaps = (event: string) => {
+    const moments = sent.filter((one) => one.event === event && one.payload.stream !== 'lifecycle').map(({ at }) => at);
+    return moments.slice(1).map((at, index) => at - (moments[index] as number));
+  };
+  expect(Math.min(...gaps('chat'))).toBeGreaterThanOrEqual(150);
+  expect(Math.min(...gaps('agent'))).toBeGreaterThanOrEqual(40);
+  // The first comes at once, and each of them may be dropped for a slow reader.
+  expect(sent.find(({ event }) => event === 'chat')).toMatchObject({ at: 1_000, droppable: true });
 });

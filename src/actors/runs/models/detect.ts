@@ -6,6 +6,8 @@ import { providers } from './providers.ts';
 export interface Detected {
   ref: string;
   reason: 'configured' | 'key' | 'local server' | 'built in';
+  /** Of the local server that answered: the run asks the very same one. */
+  baseUrl?: string;
 }
 
 type Environment = Record<string, string | undefined>;
@@ -20,7 +22,7 @@ export async function detectModel(config: Config, env: Environment): Promise<Det
     if (defaultModel !== undefined && keys.some((key) => env[key])) return { ref: `${id}/${defaultModel}`, reason: 'key' };
   }
   const local = await firstLocal(localServers(config, env));
-  return local === undefined ? { ref: assistantRef, reason: 'built in' } : { ref: local, reason: 'local server' };
+  return local === undefined ? { ref: assistantRef, reason: 'built in' } : { ...local, reason: 'local server' };
 }
 
 function localServers(config: Config, env: Environment): [id: string, baseUrl: string][] {
@@ -35,15 +37,15 @@ function localServers(config: Config, env: Environment): [id: string, baseUrl: s
 }
 
 /** All are asked at once; the first in the order of the table that answers with a model is taken. */
-async function firstLocal(servers: [id: string, baseUrl: string][]): Promise<string | undefined> {
+async function firstLocal(servers: [id: string, baseUrl: string][]): Promise<{ ref: string; baseUrl: string } | undefined> {
   const signal = AbortSignal.timeout(limitMs);
   const answers = await Promise.all(
     servers.map(async ([id, baseUrl]) => {
       const name = await firstModel(baseUrl, signal).catch(() => undefined);
-      return name === undefined ? undefined : `${id}/${name}`;
+      return name === undefined ? undefined : { ref: `${id}/${name}`, baseUrl };
     }),
   );
-  return answers.find((ref) => ref !== undefined);
+  return answers.find((answer) => answer !== undefined);
 }
 
 interface Listing {

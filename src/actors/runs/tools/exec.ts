@@ -56,6 +56,20 @@ export function cleanEnvironment(env: Record<string, string | undefined>): NodeJ
   return Object.fromEntries(Object.entries(env).filter(([name, value]) => value !== undefined && !isOurs(name)));
 }
 
+/** Groups that are alive. The end of the process is the end of them, whatever they think of SIGTERM. */
+const groups = new Set<number>();
+process.on('exit', () => {
+  for (const group of groups) killGroup(group, 'SIGKILL');
+});
+
+function killGroup(group: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(-group, name);
+  } catch {
+    // The group is gone already.
+  }
+}
+
 interface Ended {
   output: string;
   code: number | null;
@@ -70,17 +84,18 @@ function runCommand(command: string, cwd: string, env: NodeJS.ProcessEnv, timeou
     let ended: Ended['ended'] = 'exit';
     let hardEnd: NodeJS.Timeout | undefined;
 
-    const killGroup = (name: NodeJS.Signals) => {
-      try {
-        if (child.pid !== undefined) process.kill(-child.pid, name);
-      } catch {
-        // The group is gone already.
-      }
+    const group = child.pid;
+    if (group !== undefined) groups.add(group);
+    const kill = (name: NodeJS.Signals) => {
+      if (group !== undefined) killGroup(group, name);
+    };
+    const leave = () => {
+      kill('SIGTERM');
+      hardEnd ??= setTimeout(() => kill('SIGKILL'), killAfterMs);
     };
     const end = (why: Ended['ended']) => {
       ended = why;
-      killGroup('SIGTERM');
-      hardEnd ??= setTimeout(() => killGroup('SIGKILL'), killAfterMs);
+      leave();
     };
     const onAbort = () => end('abort');
     const limit = setTimeout(() => end('timeout'), Math.min(timeoutMs, 2 ** 31 - 1));
@@ -89,8 +104,9 @@ function runCommand(command: string, cwd: string, env: NodeJS.ProcessEnv, timeou
     };
     const finish = () => {
       clearTimeout(limit);
-      // Not the hard end: the shell may be gone while what it started ignores a polite word.
+      clearTimeout(hardEnd);
       signal.removeEventListener('abort', onAbort);
+      if (group !== undefined) groups.delete(group);
     };
 
     child.stdout.on('data', take);
@@ -99,7 +115,10 @@ function runCommand(command: string, cwd: string, env: NodeJS.ProcessEnv, timeou
       finish();
       reject(error);
     });
+    // What it left in the background ends with it; until then it may still hold the pipes.
+    child.once('exit', leave);
     child.once('close', (code) => {
+      kill('SIGKILL');
       finish();
       resolve({ output, code, ended });
     });

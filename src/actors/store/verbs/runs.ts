@@ -24,7 +24,7 @@ function toRow(row: Row): RunRow {
     startedAt: row['started_at'],
     endedAt: row['ended_at'],
     final: json(row['final']) as RunFinal | undefined,
-    progress: json(row['progress']),
+    noted: json(row['noted']),
   }) as unknown as RunRow;
 }
 
@@ -69,8 +69,10 @@ export function start(db: DatabaseSync, { runId, now }: VerbParams<'runs.start'>
   return { run: toRow(row) };
 }
 
-export function note(db: DatabaseSync, { runId, progress }: VerbParams<'runs.note'>) {
-  return { changed: run(db, 'UPDATE runs SET progress = ? WHERE run_id = ?', JSON.stringify(progress), runId) };
+export function note(db: DatabaseSync, { runId, entries }: VerbParams<'runs.note'>) {
+  const changed = run(db, `UPDATE runs SET noted = ? WHERE run_id = ? AND state = 'active'`, JSON.stringify(entries), runId);
+  if (changed === 0) throw new StoreError('conflict', `run ${runId} is not going on`);
+  return {};
 }
 
 export function finish(db: DatabaseSync, params: VerbParams<'runs.finish'>) {
@@ -81,7 +83,7 @@ export function finish(db: DatabaseSync, params: VerbParams<'runs.finish'>) {
   if (before.final !== undefined) return { run: before, first: false, outbox: [] };
   const row = one(
     db,
-    'UPDATE runs SET state = ?, ended_at = ?, final = ? WHERE run_id = ? RETURNING *',
+    'UPDATE runs SET state = ?, ended_at = ?, final = ?, noted = NULL WHERE run_id = ? RETURNING *',
     state,
     endedAt,
     JSON.stringify(final),
