@@ -33,6 +33,8 @@ export interface DeskPorts {
   chunk(channel: string, text: string): string[];
   modelFor(run: RunRow): Promise<Model>;
   tools: Tool[];
+  /** Whether it is the main conversation of that agent. */
+  isMain(sessionKey: string, agentId: string): boolean;
   settings: { widths: LaneWidths; timeoutMs: number; stallMs: number; maxSteps: number; resumeMs: number; showTools: boolean };
   root: { send(event: { type: string }): void };
   offer(port: RunsPort): () => void;
@@ -55,7 +57,7 @@ export interface RunsPort {
 }
 
 /** What the actors of a run share. */
-export interface RunScope extends Pick<DeskPorts, 'store' | 'wakeOutbox' | 'chunk' | 'modelFor' | 'tools' | 'settings'> {
+export interface RunScope extends Pick<DeskPorts, 'store' | 'wakeOutbox' | 'chunk' | 'modelFor' | 'tools' | 'isMain' | 'settings'> {
   lanes: Lanes;
   workOf(runId: string): RunWork;
   now(): number;

@@ -30,7 +30,7 @@ export const registration = (scope: RunScope) =>
   );
 
 export const prepare = (scope: RunScope) =>
-  fromIo<{ runId: string }>(({ input, run, report }) => {
+  fromIo<{ runId: string }>(({ input, run, report, signal }) => {
     run(async () => {
       const work = scope.workOf(input.runId);
       const now = scope.now();
@@ -38,6 +38,7 @@ export const prepare = (scope: RunScope) =>
       // A disk that has a bad moment is no reason to answer with an apology; the deadline of the run still counts.
       await surely(() => scope.store().call('runs.start', { runId: input.runId, now }));
       await failPointAsync('run.started');
+      if (signal.aborted) return;
       work.stream.start(work.startedAt);
       const { rows } = await surely(() => scope.store().call('history.read', { sessionKey: work.row.sessionKey, limit: historyLimit }));
       work.messages = [...rows.map(({ sessionId: _id, seq: _seq, ...entry }) => entry), ...work.entries];
@@ -138,8 +139,9 @@ export const tools = (scope: RunScope) =>
           if (signal.aborted) return;
         }
         work.stream.tool({ phase: 'start', name: call.name, toolCallId: call.id, args: call.arguments });
-        const { sessionKey, agentId, runId } = work.row;
-        const result = await runTool(scope.tools, call, { sessionKey, agentId, runId, signal });
+        const { sessionKey, agentId, runId, source } = work.row;
+        const isOwner = source !== 'channel' && scope.isMain(sessionKey, agentId);
+        const result = await runTool(scope.tools, call, { sessionKey, agentId, runId, isOwner, signal });
         // Abandoned: a tool that ignores its signal may come back whenever it likes, nobody listens.
         if (signal.aborted) return;
         work.stream.tool({

@@ -92,7 +92,10 @@ export function createRunStream(options: {
     get current() {
       return text;
     },
-    start: (startedAt) => agent('lifecycle', { phase: 'start', startedAt }),
+    start(startedAt) {
+      // It may have been aborted while its start was written down.
+      if (!ended) agent('lifecycle', { phase: 'start', startedAt });
+    },
     text(delta) {
       if (ended || delta === '') return;
       text += delta;
