@@ -192,6 +192,20 @@ it('forgets a lane that nobody uses, and takes any name for one', async () => {
   expect(desk.runs.waiting).toBe(0);
 });
 
+it('counts a conversation once, also when it comes back after many others', async () => {
+  const desk = await start();
+  const say = async (sessionKey: string) => {
+    const run = await desk.runs.submit(desk.input('hello', { sessionKey }));
+    run.begin();
+    await run.ended;
+  };
+  for (let index = 0; index < 60; index += 1) await say(`agent:main:s${index}`);
+  for (let index = 0; index < 5; index += 1) await say(`agent:main:s${index}`);
+  const { count, rows } = desk.runs.recent();
+  expect([count, rows.length]).toEqual([60, 50]);
+  expect(rows.slice(0, 5).map(({ sessionKey }) => sessionKey)).toEqual([4, 3, 2, 1, 0].map((index) => `agent:main:s${index}`));
+});
+
 it('a timeout of a year is a day, and not the millisecond that a timer would make of it', async () => {
   const desk = await start();
   const run = await desk.runs.submit(desk.input('hello', { request: { message: 'hello', timeoutMs: 365 * 24 * 3_600_000 } }));
