@@ -33,7 +33,6 @@ it('A-001 answers hi without any configuration and without keys', async () => {
   // It says what it is and how to get more.
   expect(text).toContain('built-in assistant');
   expect(text).toContain('ANTHROPIC_API_KEY');
-  expect((await client.call('health')).model ?? 'openclaw/assistant').toBe('openclaw/assistant');
 });
 
 it('A-002 runs a command under the policy of the session and shows what it printed', async () => {

@@ -248,6 +248,8 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
         (await port.submit(input)).begin();
       },
       async wait(runId, timeoutMs) {
+        // Asked for a moment ago and not on disk yet: known all the same.
+        await accepting.get(runId)?.submitted.catch(() => {});
         const row = async () => (await ports.store().call('runs.get', { runId })).run;
         const stored = live.has(runId) ? undefined : (await row())?.final;
         const ended = live.get(runId)?.ended ?? (stored === undefined ? undefined : Promise.resolve(stored as RunOutcome));

@@ -85,6 +85,15 @@ it('F-20 an abort that comes while a run is on its way to the disk finds it', as
   expect((await (await submitted).ended).payload.summary).toBe('aborted');
 });
 
+it('C-101 waits for a run that is on its way to the disk', async () => {
+  const desk = await start();
+  const input = desk.input('hello');
+  const submitted = desk.runs.submit(input);
+  const waited = desk.runs.wait(input.runId, 10_000);
+  (await submitted).begin();
+  expect(await waited).toMatchObject({ runId: input.runId, status: 'ok' });
+});
+
 it('F-20 a run that is aborted while everything is parked does not begin after the restart', async () => {
   const desk = await start();
   desk.system.get('conversations').send({ type: 'runs.park' });
