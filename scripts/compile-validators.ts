@@ -22,6 +22,7 @@ export function namedSchemas(): Map<string, object> {
     now: () => 0,
     workspace: '',
     exec: { security: 'full', allowlist: [], timeoutSeconds: 1 },
+    groups: new Set(),
     env: {},
   });
   return new Map<string, object>([

@@ -17,6 +17,9 @@ export function keepSecret(value: string | undefined): void {
   if (value !== undefined && value.length >= 6) known.add(value);
 }
 
+/** Whether it is one of them, to the letter. */
+export const isKeptSecret = (value: string): boolean => known.has(value);
+
 export function redactText(text: string): string {
   let result = text;
   for (const secret of known) if (result.includes(secret)) result = result.replaceAll(secret, mask(secret));

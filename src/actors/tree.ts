@@ -35,6 +35,7 @@ import type { WarmThread } from './store/thread.ts';
 import { sweeper } from './store/sweeper.ts';
 import type { PortTable } from './table.ts';
 import { version } from './version.ts';
+import { mainSessionKey } from '../protocol/session-key.ts';
 import { configSnapshot } from './config/snapshot.ts';
 import { join } from 'node:path';
 import { hostname } from 'node:os';
@@ -230,6 +231,7 @@ export function buildTree(gateway: Gateway): TreeTable {
               now: env.now,
               workspace: gateway.config().agents.defaults.workspace,
             }),
+            isMain: (sessionKey, agentId) => sessionKey === mainSessionKey(sessionDefaults(), agentId),
             settings: runSettings(gateway.config()),
             root: { send: (event) => gateway.root().send(event) },
             offer: (port) => ports.offer('runs', port),

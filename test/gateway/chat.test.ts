@@ -147,6 +147,23 @@ it('C-108 aborts what waits behind the run as well, and each of them ends once',
   for (const key of [running, ...waiting]) expect(terminal(key)).toHaveLength(1);
 });
 
+it('C-108 F-20 an abort that follows a message without waiting for its answer still finds its run', async () => {
+  for (let round = 0; round < 20; round += 1) {
+    const key = randomUUID();
+    const named = round % 2 === 0 ? { runId: key } : {};
+    client.send({
+      type: 'req',
+      id: `send-${key}`,
+      method: 'chat.send',
+      params: { sessionKey: 'hasty', message: 'hang', idempotencyKey: key },
+    });
+    client.send({ type: 'req', id: `abort-${key}`, method: 'chat.abort', params: { sessionKey: 'hasty', ...named } });
+    expect((await client.response(`abort-${key}`)).payload).toEqual({ ok: true, aborted: true, runIds: [key] });
+    expect((await client.response(`send-${key}`)).payload).toEqual({ runId: key, status: 'started' });
+    expect((await chatEnd(client, key)).payload).toMatchObject({ state: 'aborted', stopReason: 'rpc' });
+  }
+});
+
 it('C-109 refuses to abort a run in the name of another conversation, and knows nothing of unknown ones', async () => {
   const key = await begun('hang', 'here');
   const refused = await client.request('chat.abort', { sessionKey: 'elsewhere', runId: key });

@@ -38,6 +38,7 @@ export async function startDesk(options: DeskOptions = {}) {
     chunk: options.chunk ?? ((_channel, text) => [text]),
     modelFor: async () => model,
     tools: options.tools ?? [],
+    isMain: (sessionKey) => sessionKey === 'agent:main:main',
     settings: {
       widths: { main: 4, subagent: 8, cron: 1 },
       timeoutMs: 60_000,

@@ -5,7 +5,7 @@
  */
 import type { Ending } from '../../machines/conversation.ts';
 import type { RunOutcome } from '../../protocol/context.ts';
-import { failPoint, failPointAsync } from '../fail-points.ts';
+import { failPoint } from '../fail-points.ts';
 import { fromIo } from '../io.ts';
 import type { HistoryInput, OutboxInput, RunState } from '../store/contract.ts';
 import { surely } from '../store/patience.ts';
@@ -47,7 +47,6 @@ export async function settle(scope: RunScope, work: RunWork, ending: Ending): Pr
     entry: entryOf(work),
   };
   // An answer that exists is not thrown away because the disk has a bad moment; the conversation waits with it.
-  await failPointAsync('run.delivery');
   const { run, first, outbox } = await surely(() => scope.store().call('runs.finish', written));
   failPoint('run.done');
   work.stream.end(streamEnd(work, ending, outcome, endedAt));

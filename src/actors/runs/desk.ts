@@ -18,6 +18,7 @@ import { delivery, failure, settle, surrender } from './delivery.ts';
 import { writeInterrupted } from './interruption.ts';
 import { createLanes, type LaneWidths, type Lanes } from './lanes.ts';
 import type { Model, Tool } from './models/contract.ts';
+import { createRecent, maxRecent } from './recent.ts';
 import { laneSlot, modelStep, prepare, registration, tools } from './run-actors.ts';
 import { conversationId, shardOf, shardSpec } from './shards.ts';
 import { within } from './within.ts';
@@ -33,6 +34,8 @@ export interface DeskPorts {
   chunk(channel: string, text: string): string[];
   modelFor(run: RunRow): Promise<Model>;
   tools: Tool[];
+  /** Whether it is the main conversation of that agent. */
+  isMain(sessionKey: string, agentId: string): boolean;
   settings: { widths: LaneWidths; timeoutMs: number; stallMs: number; maxSteps: number; resumeMs: number; showTools: boolean };
   root: { send(event: { type: string }): void };
   offer(port: RunsPort): () => void;
@@ -55,7 +58,7 @@ export interface RunsPort {
 }
 
 /** What the actors of a run share. */
-export interface RunScope extends Pick<DeskPorts, 'store' | 'wakeOutbox' | 'chunk' | 'modelFor' | 'tools' | 'settings'> {
+export interface RunScope extends Pick<DeskPorts, 'store' | 'wakeOutbox' | 'chunk' | 'modelFor' | 'tools' | 'isMain' | 'settings'> {
   lanes: Lanes;
   workOf(runId: string): RunWork;
   now(): number;
@@ -80,7 +83,6 @@ interface LiveRun {
 type Waiters = Pick<LiveRun, 'ended' | 'settle'>;
 
 const maxLive = 10_000;
-const maxRecent = 50;
 const maxLosses = 2;
 
 export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
@@ -89,8 +91,7 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
   const accepting = new Map<string, { sessionKey: string; submitted: Promise<SubmittedRun> }>();
   /** Who waits for runs of a desk that crashed: its successor takes the runs up, and these with them. */
   const inherited = new Map<string, Waiters>();
-  const recent = new Map<string, ConversationRow>();
-  let count = 0;
+  const recent = createRecent(env.now);
   let onSettled: () => void = () => {};
   let onLeft: (sessionKey: string) => void = () => {};
 
@@ -110,23 +111,7 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
       onSettled();
     },
     left: (sessionKey) => onLeft(sessionKey),
-    touch(run) {
-      const { sessionKey, sessionId, agentId, endedAt = env.now() } = run;
-      const known = recent.get(sessionKey);
-      recent.delete(sessionKey);
-      recent.set(sessionKey, {
-        sessionKey,
-        sessionId,
-        agentId,
-        createdAt: known?.createdAt ?? endedAt,
-        updatedAt: endedAt,
-        entry: known?.entry ?? {},
-      });
-      for (const oldest of recent.keys()) {
-        if (recent.size <= maxRecent) break;
-        recent.delete(oldest);
-      }
-    },
+    touch: recent.touch,
   };
 
   const run = agentRun.provide({
@@ -231,12 +216,9 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
     }
 
     async function accept(input: RunInput): Promise<SubmittedRun> {
-      const { run: row, created } = await ports.store().call('runs.accept', { run: input });
-      if (created) {
-        const known = recent.has(row.sessionKey);
-        if (!known) count += 1;
-        scope.touch(row);
-      }
+      const { run: row, created, opened } = await ports.store().call('runs.accept', { run: input });
+      if (opened) recent.opened();
+      if (created) recent.touch(row);
       if (row.final !== undefined) {
         const outcome = row.final as RunOutcome;
         return { runId: row.runId, acceptedAt: row.acceptedAt, created: false, outcome, ended: Promise.resolve(outcome), begin: () => {} };
@@ -266,6 +248,8 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
         (await port.submit(input)).begin();
       },
       async wait(runId, timeoutMs) {
+        // Asked for a moment ago and not on disk yet: known all the same.
+        await accepting.get(runId)?.submitted.catch(() => {});
         const row = async () => (await ports.store().call('runs.get', { runId })).run;
         const stored = live.has(runId) ? undefined : (await row())?.final;
         const ended = live.get(runId)?.ended ?? (stored === undefined ? undefined : Promise.resolve(stored as RunOutcome));
@@ -302,7 +286,7 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
       get waiting() {
         return scope.lanes.waiting;
       },
-      recent: () => ({ count, rows: [...recent.values()].reverse() }),
+      recent: recent.list,
     };
 
     /** The root waits for this, with its own deadline. */
@@ -340,9 +324,7 @@ export function conversationsSpec(ports: DeskPorts): SupervisorSpec {
     let withdraw: () => void = () => {};
     own(async () => {
       const store = ports.store();
-      const { rows, count: total } = await store.call('conversations.list', { limit: maxRecent });
-      count = total;
-      for (const row of [...rows].reverse()) recent.set(row.sessionKey, row);
+      recent.begin(await store.call('conversations.list', { limit: maxRecent }));
       const { runs } = await store.call('runs.open', {});
       if (signal.aborted) return;
       // First: a supervisor starts nobody's conversation while it waits for its desk.

@@ -15,6 +15,7 @@ import { type Model, ModelError, type Tool } from './models/contract.ts';
 import { type Detected, detectModel } from './models/detect.ts';
 import { providers, splitRef } from './models/providers.ts';
 import { scriptModel } from './models/script.ts';
+import { createCommandGroups } from './tools/command-groups.ts';
 import { createTools, type ToolPorts } from './tools/index.ts';
 
 export interface ModelDesk {
@@ -23,7 +24,7 @@ export interface ModelDesk {
   current(): string | undefined;
   forRun(run: RunRow): Promise<Model>;
   list(): { id: string; name: string; provider: string; contextWindow?: number; reasoning?: boolean }[];
-  tools(ports: Omit<ToolPorts, 'exec' | 'env'>): Tool[];
+  tools(ports: Omit<ToolPorts, 'exec' | 'env' | 'groups'>): Tool[];
 }
 
 export function createModelDesk(ports: {
@@ -33,6 +34,7 @@ export function createModelDesk(ports: {
   onChange(): void;
 }): ModelDesk {
   const { env } = ports;
+  const groups = createCommandGroups();
   let detected: Detected | undefined;
   let detecting: Promise<Detected> | undefined;
 
@@ -94,6 +96,6 @@ export function createModelDesk(ports: {
       const inUse = [own, ...configured].some(({ id }) => id === chosen) ? [] : [{ id: chosen, name: model, provider }];
       return [...inUse, ...configured, own];
     },
-    tools: (toolPorts) => createTools({ ...toolPorts, exec: ports.config().tools.exec, env }),
+    tools: (toolPorts) => createTools({ ...toolPorts, exec: ports.config().tools.exec, env, groups }),
   };
 }

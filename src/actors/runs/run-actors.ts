@@ -140,8 +140,9 @@ export const tools = (scope: RunScope) =>
           if (signal.aborted) return;
         }
         work.stream.tool({ phase: 'start', name: call.name, toolCallId: call.id, args: call.arguments });
-        const { sessionKey, agentId, runId } = work.row;
-        const result = await runTool(scope.tools, call, { sessionKey, agentId, runId, signal });
+        const { sessionKey, agentId, runId, source } = work.row;
+        const isOwner = source !== 'channel' && scope.isMain(sessionKey, agentId);
+        const result = await runTool(scope.tools, call, { sessionKey, agentId, runId, isOwner, signal });
         // Abandoned: a tool that ignores its signal may come back whenever it likes, nobody listens.
         if (signal.aborted) return;
         work.stream.tool({

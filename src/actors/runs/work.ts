@@ -93,6 +93,7 @@ export function createRunStream(options: {
       return text;
     },
     start(startedAt) {
+      // It may have been aborted while its start was written down.
       if (!ended) agent('lifecycle', { phase: 'start', startedAt });
     },
     text(delta) {

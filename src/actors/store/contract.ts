@@ -222,9 +222,10 @@ export interface StoreVerbs {
 
   /**
    * Accepts a run: inserts it as `queued`, creates or touches its conversation and marks its journal rows `routed`, in one
-   * transaction. A known `runId` changes nothing and answers the stored row with `created: false`.
+   * transaction. A known `runId` changes nothing and answers the stored row with `created: false`. `opened`: the conversation
+   * is new.
    */
-  'runs.accept': [{ run: RunInput }, { run: RunRow; created: boolean }];
+  'runs.accept': [{ run: RunInput }, { run: RunRow; created: boolean; opened: boolean }];
   'runs.get': [{ runId: string }, { run: RunRow | null }];
   'runs.start': [{ runId: string; now: number }, { run: RunRow }];
   /** Before a tool with side effects runs: after a kill the run is not started again, and its history says what it was at. */

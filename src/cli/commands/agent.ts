@@ -62,7 +62,9 @@ export const agent = defineCommand({
           onSession: run.onSession,
         },
       );
-      return show(final, options, call.io);
+      const code = show(final, options, call.io);
+      // The run's own end may arrive together with the answer to the stop, and be read first.
+      return interrupt.isAsked() ? 130 : code;
     } catch (error) {
       if (!interrupt.signal.aborted) throw error;
       return 130;
@@ -138,7 +140,7 @@ function onInterrupt(io: Io, abort: () => Promise<void>) {
       .finally(() => stopped.abort(new Error('interrupted')));
   };
   process.on('SIGINT', handler);
-  return { signal: stopped.signal, off: () => process.off('SIGINT', handler) };
+  return { signal: stopped.signal, isAsked: () => isAsked, off: () => process.off('SIGINT', handler) };
 }
 
 function show(final: Final, options: CommandCall['options'], io: Io): number {

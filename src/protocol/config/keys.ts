@@ -147,7 +147,8 @@ export const configKeys = {
   'logging.consoleLevel': { schema: oneOf(...logLevels), default: 'info', env: 'OPENCLAW_CONSOLE_LEVEL', reload: 'live' },
   'logging.file': { schema: text, reload: 'live' },
   'logging.redactSensitive': { schema: oneOf('off', 'tools'), default: 'tools', reload: 'live' },
-  'tools.exec.security': { schema: oneOf('deny', 'allowlist', 'full'), default: 'allowlist', reload: 'none' },
+  // Without a value: anything for the owner in the main conversation, listed programs for everybody else.
+  'tools.exec.security': { schema: oneOf('deny', 'allowlist', 'full'), reload: 'none' },
   'tools.exec.allowlist': { schema: texts, default: [], reload: 'none' },
   'tools.exec.timeoutSeconds': { schema: positive, default: 1_800, alias: 'tools.exec.timeoutSec', reload: 'none' },
   ...Object.fromEntries(

@@ -81,7 +81,7 @@ export interface Config {
   };
   commands: { restart: boolean };
   logging: { level: string; consoleLevel: string; file?: string; redactSensitive: 'off' | 'tools' };
-  tools: { exec: { security: 'deny' | 'allowlist' | 'full'; allowlist: string[]; timeoutSeconds: number } };
+  tools: { exec: { security?: 'deny' | 'allowlist' | 'full'; allowlist: string[]; timeoutSeconds: number } };
   models: { providers: Record<string, ProviderConfig> };
 }
 

@@ -85,6 +85,15 @@ it('F-20 an abort that comes while a run is on its way to the disk finds it', as
   expect((await (await submitted).ended).payload.summary).toBe('aborted');
 });
 
+it('C-101 waits for a run that is on its way to the disk', async () => {
+  const desk = await start();
+  const input = desk.input('hello');
+  const submitted = desk.runs.submit(input);
+  const waited = desk.runs.wait(input.runId, 10_000);
+  (await submitted).begin();
+  expect(await waited).toMatchObject({ runId: input.runId, status: 'ok' });
+});
+
 it('F-20 a run that is aborted while everything is parked does not begin after the restart', async () => {
   const desk = await start();
   desk.system.get('conversations').send({ type: 'runs.park' });
@@ -190,6 +199,20 @@ it('forgets a lane that nobody uses, and takes any name for one', async () => {
     expect((await run.ended).payload).toMatchObject({ status: 'ok' });
   }
   expect(desk.runs.waiting).toBe(0);
+});
+
+it('counts a conversation once, also when it comes back after many others', async () => {
+  const desk = await start();
+  const say = async (sessionKey: string) => {
+    const run = await desk.runs.submit(desk.input('hello', { sessionKey }));
+    run.begin();
+    await run.ended;
+  };
+  for (let index = 0; index < 60; index += 1) await say(`agent:main:s${index}`);
+  for (let index = 0; index < 5; index += 1) await say(`agent:main:s${index}`);
+  const { count, rows } = desk.runs.recent();
+  expect([count, rows.length]).toEqual([60, 50]);
+  expect(rows.slice(0, 5).map(({ sessionKey }) => sessionKey)).toEqual([4, 3, 2, 1, 0].map((index) => `agent:main:s${index}`));
 });
 
 it('a timeout of a year is a day, and not the millisecond that a timer would make of it', async () => {

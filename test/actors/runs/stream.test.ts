@@ -58,6 +58,8 @@ function play(seed: number) {
   const said = [...messages];
   // Late words of a model, a second end: the run is over.
   for (let count = 0; count < 5; count += 1) step();
+  // An abort overtakes a start that is still being written down.
+  stream.start(clock.now);
   for (const end of ends(clock.now, 'too late')) stream.end(end);
   return { ...world, showTools, length, messages: said };
 }

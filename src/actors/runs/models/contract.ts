@@ -53,6 +53,8 @@ export interface ToolScope {
   sessionKey: string;
   agentId: string;
   runId: string;
+  /** Asked by an operator in the main conversation; never somebody in a chat, who may write to the same one. */
+  isOwner: boolean;
   signal: AbortSignal;
 }
 

@@ -3,6 +3,7 @@ import type { Config } from '../../../protocol/config/types.ts';
 import { describeErrors, validatorOf } from '../../../protocol/validate.ts';
 import type { Tool, ToolResult, ToolScope } from '../models/contract.ts';
 import type { StorePort } from '../../store/contract.ts';
+import type { CommandGroups } from './command-groups.ts';
 import { execTool } from './exec.ts';
 import { noteTools } from './notes.ts';
 import { statusTools } from './status.ts';
@@ -15,6 +16,7 @@ export interface ToolPorts {
   workspace: string;
   exec: Config['tools']['exec'];
   env: Record<string, string | undefined>;
+  groups: CommandGroups;
 }
 
 export const createTools = (ports: ToolPorts): Tool[] => [

@@ -32,7 +32,8 @@ const find = (db: DatabaseSync, runId: string) => one(db, 'SELECT * FROM runs WH
 
 export function accept(db: DatabaseSync, { run: input }: VerbParams<'runs.accept'>) {
   const known = find(db, input.runId);
-  if (known) return { run: toRow(known), created: false };
+  if (known) return { run: toRow(known), created: false, opened: false };
+  const opened = one(db, 'SELECT 1 FROM conversations WHERE session_key = ?', input.sessionKey) === undefined;
   const { sessionId } = touch(db, input.sessionKey, input.agentId, input.acceptedAt);
   const row = one(
     db,
@@ -50,7 +51,7 @@ export function accept(db: DatabaseSync, { run: input }: VerbParams<'runs.accept
     input.acceptedAt,
   );
   if (input.journalIds) markJournal(db, { ids: input.journalIds, state: 'routed', runId: input.runId });
-  return { run: toRow(row as Row), created: true };
+  return { run: toRow(row as Row), created: true, opened };
 }
 
 export function get(db: DatabaseSync, { runId }: VerbParams<'runs.get'>) {
