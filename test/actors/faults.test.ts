@@ -157,6 +157,7 @@ const passing: Record<string, string> = {
   requestPump: 'pump',
   closer: 'closer',
   laneSlot: 'slot',
+  registration: 'registration',
   prepare: 'prepare',
   modelStep: 'model',
   tools: 'tools',
@@ -180,7 +181,7 @@ const sites: Record<string, string[]> = {
   'runs/delivery.ts': ['delivery'],
   'runs/desk.ts': ['runsDesk'],
   'runs/model-desk.ts': ['models'],
-  'runs/run-actors.ts': ['laneSlot', 'prepare', 'modelStep', 'tools'],
+  'runs/run-actors.ts': ['laneSlot', 'registration', 'prepare', 'modelStep', 'tools'],
   'store/store-actor.ts': ['store'],
   'store/sweeper.ts': ['sweeper'],
 };
