@@ -11,7 +11,8 @@ export interface HealthSource {
   isSafe(): boolean;
   /** Names and last errors of core actors that are down. */
   degraded(): { id: string; state: string; lastError?: string; restarts: number }[];
-  coreDown(): boolean;
+  /** The store or the runs are not there. */
+  isCoreAbsent(): boolean;
   actorCount(): number;
   accounts(): AccountStatus[];
   outbox(): { queued: number };
@@ -93,10 +94,12 @@ function compute(source: HealthSource): Record<string, unknown> {
     count: sessions.count,
     recent: sessions.recent.slice(0, 5).map(({ key, updatedAt }) => ({ key, updatedAt, age: Math.max(0, ts - updatedAt) })),
   };
+  const degraded = source.degraded();
   const ok =
     (phase.startsWith('running') || phase === 'draining' || phase === 'starting' || phase === 'opening') &&
     !source.isSafe() &&
-    !source.coreDown();
+    !source.isCoreAbsent() &&
+    !degraded.some(({ id }) => id.startsWith('core/'));
   const agents = source.agents();
   const { appliedHash, issues } = source.config();
   const linkChannel = linked && { id: linked.id, label: linked.label, linked: false, authAgeMs: null, accountId: linked.accountId };
@@ -132,7 +135,7 @@ function compute(source: HealthSource): Record<string, unknown> {
     sessions: shown,
     outbox: source.outbox(),
     ...(model === undefined ? {} : { model }),
-    actors: { total: source.actorCount(), degraded: source.degraded() },
+    actors: { total: source.actorCount(), degraded },
     config: { appliedHash, fileHash: appliedHash, pending: 'none', issues },
   };
 }

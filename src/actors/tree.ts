@@ -120,8 +120,7 @@ export function buildTree(gateway: Gateway): TreeTable {
     generation: gateway.generation,
     isSafe: () => false,
     degraded,
-    coreDown: () =>
-      ports.find('store') === undefined || ports.find('runs') === undefined || degraded().some(({ id }) => id.startsWith('core/')),
+    isCoreAbsent: () => ports.find('store') === undefined || ports.find('runs') === undefined,
     actorCount: () => countActors(gateway.root()),
     accounts: () => channels.statuses(),
     outbox: () => ({ queued: ports.find('outbox')?.depth() ?? 0 }),

@@ -30,6 +30,7 @@ export class Connection {
   /** What had gone over the wire at the last look. */
   #seen = { read: -1, taken: 0, wasBehind: false };
   #holds = 0;
+  #isReading = false;
 
   constructor(ws: WebSocket, socket: Socket, remote: Remote, ids: { connId: string; nonce: string; now: number }) {
     this.ws = ws;
@@ -41,6 +42,14 @@ export class Connection {
     // The pong is on its way already. A peer that only pings and never reads would fill our memory with them.
     ws.on('ping', () => {
       if (this.isBehind) this.socket.once('drain', this.holdBack());
+    });
+    // Before and after `ws` itself: what is answered in between answers what came in one piece.
+    socket.prependListener('data', () => {
+      this.#isReading = true;
+    });
+    socket.on('data', () => {
+      this.#isReading = false;
+      if (socket.writableCorked > 0) socket.uncork();
     });
   }
 
@@ -83,12 +92,9 @@ export class Connection {
 
   send(frame: object): void {
     if (!this.isOpen) return;
-    // A client that asks several things at once gets its answers in one write.
-    if (this.socket.writableCorked === 0) {
-      this.socket.cork();
-      process.nextTick(uncork, this.socket);
-    }
     this.socket.write(frameOf(JSON.stringify(frame)));
+    // A client that asks several things at once gets the first answer at once, and all the others in one write.
+    if (this.#isReading && this.socket.writableCorked === 0) this.socket.cork();
   }
 
   respond(id: string, payload: unknown): void {
@@ -104,8 +110,6 @@ export class Connection {
     this.ws.close(code, closeReason(reason));
   }
 }
-
-const uncork = (socket: Socket) => socket.uncork();
 
 /** Text of a message, whichever way the client sent it: Swift clients send JSON as binary. */
 export function textOf(data: RawData): string {

@@ -16,8 +16,11 @@ interface Shape {
 }
 
 export function unwell(actor: AnyActorRef, path = ''): Unwell[] {
-  const { children = {}, context } = actor.getSnapshot() as Shape;
-  const records = context?.order === undefined ? [] : Object.values(context.children ?? {});
+  const snapshot = actor.getSnapshot() as Shape;
+  // Only charts start their children again; a shard of clients has thousands, and nothing to tell.
+  if (snapshot.context === undefined) return [];
+  const { children = {}, context } = snapshot;
+  const records = context.order === undefined ? [] : Object.values(context.children ?? {});
   const own = records.filter(isUnwell).map(({ spec, phase, lastError, restarts }) => ({
     id: join(path, spec.id),
     state: phase,
