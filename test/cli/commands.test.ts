@@ -1,8 +1,8 @@
 /** What people type against a running gateway, and against none. */
-import { readdirSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { spawn } from 'node:child_process';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { cleanEnv, defaultConfig, type Gateway, repository, runCli, startGateway, temporaryHome, watchOutput } from '../support/gateway.ts';
 import { eventually, freePort } from '../support/processes.ts';
 
@@ -97,9 +97,16 @@ describe('gateway call and health', () => {
 
 const comparable = ({ ts: _ts, durationMs: _durationMs, ...rest }: Record<string, unknown>) => rest;
 
+/** Goes with its test. */
+function ownHome(): string {
+  const home = temporaryHome();
+  onTestFinished(() => rmSync(home, { recursive: true, force: true }));
+  return home;
+}
+
 describe('message send', () => {
   it('K-049 with the gateway down it fails within 2 s with 1, and no file is written', async () => {
-    const home = temporaryHome();
+    const home = ownHome();
     const before = filesBelow(home);
     const { code, stderr, ms } = await runCli(['message', 'send', '--target', '+15550001', '--message', 'hi'], { home, env: down() });
     expect(code).toBe(1);
@@ -144,7 +151,7 @@ describe('agent', () => {
 
   it('K-053 without a conversation it exits 2, with the gateway down 1, and --local beside a gateway 75', async () => {
     expect((await gateway.cli(['agent', '--message', 'hello'])).code).toBe(2);
-    const home = temporaryHome();
+    const home = ownHome();
     const gone = await runCli(['agent', '--message', 'hello', '--agent', 'main'], { home, env: down() });
     expect(gone.code).toBe(1);
     expect(gone.stdout).toBe('');

@@ -215,6 +215,7 @@ describe('profiles', () => {
     home = temporaryHome();
     cleanEnv(home);
   });
+  afterAll(() => rmSync(home, { recursive: true, force: true }));
   const cli = (args: string[], env: Record<string, string> = {}) => runCli(args, { home, env });
 
   it.each([
