@@ -8,6 +8,7 @@ import type { Config } from '../../protocol/config/types.ts';
 import { GatewayError, invalidRequest, unavailable } from '../../protocol/errors.ts';
 import type { DmScope } from '../../protocol/session-key.ts';
 import type { Log } from '../log.ts';
+import { escapeId } from '../sharding.ts';
 import type { Address, StorePort } from '../store/contract.ts';
 import type { AccountPorts, Channel } from './channel.ts';
 import type { AccountState, AccountStatus, InboundPort, Sender } from './contract.ts';
@@ -175,7 +176,7 @@ export function createChannelDesk(ports: ChannelDeskPorts): ChannelDesk {
         attempt: 0,
       });
       return {
-        id: `account:${channel.id}:${accountId.replaceAll('.', '%2E').replaceAll('@', '%40')}`,
+        id: `account:${channel.id}:${escapeId(accountId)}`,
         systemId: `channels/${channel.id}:${accountId}`,
         logic: channelAccount.provide({ actors: { link: channel.link(own, accountId) as never } }),
         input: {

@@ -7,6 +7,7 @@ import type { ChildSpec, Env, SupervisorSpec } from '../../machines/child-spec.t
 import { outboxLane } from '../../machines/outbox-lane.ts';
 import { supervisor } from '../../machines/supervisor.ts';
 import { fromIo } from '../io.ts';
+import { escapeId, shardIndex } from '../sharding.ts';
 import type { OutboxRow } from '../store/contract.ts';
 import { surely } from '../store/patience.ts';
 import type { OutboxMemory } from './outbox-memory.ts';
@@ -68,7 +69,7 @@ export function outboxSpec(ports: OutboxPorts): SupervisorSpec {
       const systemId = `outbox/${lane}`;
       const existing = system.get(systemId) as AnyActorRef | undefined;
       if (existing) return existing.send({ type: 'lane.wake' });
-      const shardId = `shard:${hash(lane) % shardCount}`;
+      const shardId = `shard:${shardIndex(lane, shardCount)}`;
       const shardSystemId = `outbox/${shardId}`;
       if (system.get(shardSystemId) === undefined) parent.send({ type: 'child.add', spec: shardSpec(shardId, shardSystemId, env) });
       (system.get(shardSystemId) as AnyActorRef | undefined)?.send({
@@ -136,11 +137,3 @@ const shardSpec = (id: string, systemId: string, env: Env): ChildSpec => ({
   restart: 'permanent',
   shutdownMs: 2_500,
 });
-
-const escapeId = (text: string) => text.replaceAll('%', '%25').replaceAll('.', '%2E').replaceAll('@', '%40');
-
-function hash(text: string): number {
-  let value = 0;
-  for (let index = 0; index < text.length; index += 1) value = (Math.imul(value, 31) + text.charCodeAt(index)) >>> 0;
-  return value;
-}

@@ -1,10 +1,11 @@
 /** Where conversations live: which shard, under which id. */
 import type { ChildSpec, Env, SupervisorSpec } from '../../machines/child-spec.ts';
 import { supervisor } from '../../machines/supervisor.ts';
+import { escapeId, shardIndex } from '../sharding.ts';
 
 const shardCount = 16;
 
-export const shardOf = (sessionKey: string): string => `shard:${hash(sessionKey) % shardCount}`;
+export const shardOf = (sessionKey: string): string => `shard:${shardIndex(sessionKey, shardCount)}`;
 
 export const shardSpec = (id: string, systemId: string, env: Env): ChildSpec => ({
   id,
@@ -24,12 +25,4 @@ export const shardSpec = (id: string, systemId: string, env: Env): ChildSpec => 
   shutdownMs: 1_000,
 });
 
-/** Dots would confuse XState's event wildcards, and `@` separates the epoch. */
-export const conversationId = (sessionKey: string) =>
-  `conversation:${sessionKey.replaceAll('%', '%25').replaceAll('.', '%2E').replaceAll('@', '%40')}`;
-
-function hash(text: string): number {
-  let value = 0;
-  for (let index = 0; index < text.length; index += 1) value = (Math.imul(value, 31) + text.charCodeAt(index)) >>> 0;
-  return value;
-}
+export const conversationId = (sessionKey: string) => `conversation:${escapeId(sessionKey)}`;
