@@ -28,7 +28,9 @@ export async function tailLog({ file, before }: LogPlace, params: TailRequest): 
   try {
     const { size } = await handle.stat();
     const position = cursor === undefined ? undefined : cursor - before;
-    const isReset = position !== undefined && !(await isLineStart(handle, position, size));
+    // Whoever had read the old file to its end misses nothing, but is told all the same that this is another one.
+    const isNewFile = position === 0 && before > 0;
+    const isReset = position !== undefined && (isNewFile || !(await isLineStart(handle, position, size)));
     const from = Math.max(position === undefined || isReset ? 0 : position, size - maxBytes);
     const buffer = Buffer.alloc(size - from);
     const { bytesRead } = await handle.read(buffer, 0, buffer.length, from);

@@ -70,6 +70,7 @@ it('K-047 logs --follow shows new lines, survives a restart and a rotation, and 
     await pause(300);
   }
   expect(isRotated()).toBe(true);
+  await output.printed('the file was rotated');
   // Whatever of these is still on its way is shown.
   await pause(1_000);
   const before = refusals();
