@@ -39,21 +39,22 @@ const isCrash = (event: EventObject): event is CrashEvent => event.type === 'io.
  */
 export function fromIo<TInput, TEvent extends EventObject = EventObject>(start: (scope: IoScope<TInput, TEvent>) => void | (() => void)) {
   return fromCallback<TEvent, TInput>(({ input, sendBack, receive, self }) => {
-    const abort = new AbortController();
     const handlers: ((event: TEvent) => void)[] = [];
-    const timers = new Set<NodeJS.Timeout>();
+    // Made when they are asked for: there is an actor for each client, and few of those need them.
+    let timers: Set<NodeJS.Timeout> | undefined;
+    let abort: AbortController | undefined;
     let cleanup: (() => void) | undefined;
     let ended = false;
-    const owner: FaultOwner = { path: pathOf(self), crash };
+    const owner: FaultOwner = new Owner(self, crash);
 
     function dispose() {
       if (ended) return;
       ended = true;
       breakable?.delete(owner.path);
       // A plain value: building the default DOMException is measurable when thousands of actors end.
-      abort.abort('stopped');
-      for (const timer of timers) clearTimeout(timer);
-      timers.clear();
+      abort?.abort('stopped');
+      for (const timer of timers ?? []) clearTimeout(timer);
+      timers?.clear();
       const end = cleanup;
       cleanup = undefined;
       end?.();
@@ -81,7 +82,11 @@ export function fromIo<TInput, TEvent extends EventObject = EventObject>(start: 
 
     const scope: IoScope<TInput, TEvent> = {
       input,
-      signal: abort.signal,
+      get signal() {
+        abort ??= new AbortController();
+        if (ended) abort.abort('stopped');
+        return abort.signal;
+      },
       self: self as AnyActorRef,
       guard,
       run: (work) => guard(work)(),
@@ -93,15 +98,16 @@ export function fromIo<TInput, TEvent extends EventObject = EventObject>(start: 
       after: (ms, work) => {
         const timer = setTimeout(
           guard(() => {
-            timers.delete(timer);
+            timers?.delete(timer);
             return work();
           }),
           ms,
         );
+        timers ??= new Set();
         timers.add(timer);
         return () => {
           clearTimeout(timer);
-          timers.delete(timer);
+          timers?.delete(timer);
         };
       },
     };
@@ -123,9 +129,13 @@ export function fromIo<TInput, TEvent extends EventObject = EventObject>(start: 
 
     const breakWith = (how: Breakage) => runOwned(owner, () => breakNow(how, guard));
     breakable?.set(owner.path, breakWith);
-    const sentenced = breakAtStart?.get(self.id);
-    if (sentenced !== undefined) queueMicrotask(() => breakWith(sentenced));
-    breakAtStart?.delete(self.id);
+    if (breakAtStart !== undefined) {
+      // Whose name it is that is the same for all of them: `handshake` of `handshake:…`.
+      const [name = ''] = self.id.split(':');
+      const sentenced = breakAtStart.get(name);
+      if (sentenced !== undefined) queueMicrotask(() => breakWith(sentenced));
+      breakAtStart.delete(name);
+    }
     try {
       cleanup = runOwned(owner, () => start(scope)) ?? undefined;
     } catch (error) {
@@ -140,6 +150,21 @@ export function fromIo<TInput, TEvent extends EventObject = EventObject>(start: 
     }
     return dispose;
   });
+}
+
+/** Its path is put together when a fault asks for it. */
+class Owner implements FaultOwner {
+  readonly #actor: AnyActorRef;
+  readonly crash: FaultOwner['crash'];
+
+  constructor(actor: AnyActorRef, crash: FaultOwner['crash']) {
+    this.#actor = actor;
+    this.crash = crash;
+  }
+
+  get path(): string {
+    return pathOf(this.#actor);
+  }
 }
 
 /** Name of an actor from the root down, epochs included: `core@1/hub@1/shard:3@1/client:…`. */

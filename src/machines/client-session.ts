@@ -1,10 +1,10 @@
 /**
- * The life of one WebSocket client, from the open socket to the closed one. Owns what may be said in which state; the
- * socket itself belongs to the invoked actors, and which of them listens *is* the state.
+ * The life of one WebSocket client, from `hello-ok` to the closed socket: before that it is a stranger, whom an actor of its
+ * own listens to. Owns what may be said in which state; the socket itself belongs to the invoked actors, and which of them
+ * listens *is* the state.
  *
- *   connecting ──connect.granted──▶ open ──shutdown.announced──▶ leaving ─┐
- *     │  └──connect.refused──▶ closing ◀──pump.violated──┴◀──gateway.drain┘
- *     └──shutdown.announced | gateway.drain──▶ (back to the listener) closed
+ *   open ──shutdown.announced──▶ leaving ─┐
+ *    └──pump.violated──▶ closing ◀────────┴── gateway.drain
  *   any ──socket.closed──▶ closed      any ──an actor of it broke──▶ closing
  */
 import { assign, type ErrorActorEvent, setup } from 'xstate';
@@ -16,8 +16,6 @@ export interface CloseWith {
 }
 
 export type ClientSessionEvent =
-  | { type: 'connect.granted' }
-  | { type: 'connect.refused'; close: CloseWith }
   | { type: 'pump.violated'; close: CloseWith }
   | { type: 'socket.closed' }
   | { type: 'shutdown.announced' }
@@ -36,7 +34,6 @@ export const clientSession = setup({
     tags: {} as 'open',
   },
   actors: {
-    handshake: notProvided<{ connId: string }>('handshake'),
     requestPump: notProvided<{ connId: string }>('requestPump'),
     refusePump: notProvided<{ connId: string }>('refusePump'),
     closer: notProvided<{ connId: string; close: CloseWith }>('closer'),
@@ -45,31 +42,14 @@ export const clientSession = setup({
     noteClose: assign({ close: ({ event }) => (event as { close: CloseWith }).close }),
     /** A bug of ours: the client learns that it was not to blame. */
     noteFault: assign({ close: { code: 1011, reason: 'internal error' } }),
-    /** Whoever has not said a word yet is no client of this generation: the socket waits for the next one. */
-    handBack: (_, _params: undefined) => {},
     noteRestart: assign({ close: { code: 1012, reason: 'service restart' } }),
   },
 }).createMachine({
   id: 'clientSession',
   context: ({ input }) => ({ connId: input.connId, close: { code: 1000, reason: '' } }),
-  initial: 'connecting',
+  initial: 'open',
   on: { 'socket.closed': '.closed' },
   states: {
-    /** The handshake actor owns the ten seconds: one ticker for all of them, not a timer each. */
-    connecting: {
-      invoke: {
-        id: 'handshake',
-        src: 'handshake',
-        input: ({ context }) => ({ connId: context.connId }),
-        onError: { target: 'closing', actions: 'noteFault' },
-      },
-      on: {
-        'connect.granted': 'open',
-        'connect.refused': { target: 'closing', actions: 'noteClose' },
-        'shutdown.announced': { target: 'closed', actions: 'handBack' },
-        'gateway.drain': { target: 'closed', actions: 'handBack' },
-      },
-    },
     open: {
       tags: 'open',
       // The pump owns the socket's `message` listener exactly as long as this state lasts.

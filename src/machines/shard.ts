@@ -2,7 +2,8 @@
  * Holds children that come and go by the thousand and are never started again: a share of the clients. Not a chart, because
  * there is nothing to decide, and because a chart remembers each type of event it ever saw: the end of a child is an event
  * named after it, so a shard that was a chart would grow with every client it had.
- *   takes     child.add · shutdown.announced (handed on to all) · gateway.drain (handed on; ends when the last has gone)
+ *   takes     child.add · shutdown.announced (handed on to all) · gateway.drain (handed on; ends when the last has gone) ·
+ *             from a child: socket.closed (it has nothing left to do) · child.replaced (another goes on in its place)
  *   active ──gateway.drain──▶ draining ──no child left──▶ done
  */
 import {
@@ -17,10 +18,22 @@ import {
 import type { ChildSpec } from './child-spec.ts';
 import { reap } from './reap.ts';
 
+export interface MemberSpec extends Pick<ChildSpec, 'id' | 'logic' | 'input'> {
+  /** Who goes on when this one breaks. */
+  heir?: MemberSpec;
+}
+
 export type ShardEvent =
-  | { type: 'child.add'; spec: Pick<ChildSpec, 'id' | 'logic' | 'input'> }
+  | { type: 'child.add'; spec: MemberSpec }
+  | { type: 'child.replaced'; actorId: string; spec: MemberSpec }
+  | { type: 'socket.closed'; actorId: string }
   | { type: 'shutdown.announced' }
   | { type: 'gateway.drain'; reason?: string };
+
+interface Member {
+  actor: AnyActorRef;
+  heir: MemberSpec | undefined;
+}
 
 type Ended = DoneActorEvent | ErrorActorEvent;
 
@@ -37,14 +50,14 @@ class ShardState {
   output = undefined;
   error = undefined;
   value: ShardSnapshot['value'] = 'active';
-  readonly members: Map<string, AnyActorRef>;
+  readonly members: Map<string, Member>;
 
-  constructor(members: Map<string, AnyActorRef>) {
+  constructor(members: Map<string, Member>) {
     this.members = members;
   }
 
   get children(): Record<string, AnyActorRef> {
-    return Object.fromEntries(this.members);
+    return Object.fromEntries([...this.members].map(([id, { actor }]) => [id, actor]));
   }
 }
 
@@ -55,45 +68,70 @@ export const shard: ActorLogic<ShardSnapshot, ShardEvent> = {
   },
   transition(snapshot, event, scope) {
     const state = snapshot as unknown as ShardState;
-    const type: string = event.type;
-    if (type === 'child.add') add(state, (event as Extract<ShardEvent, { type: 'child.add' }>).spec, scope);
-    else if (type === 'shutdown.announced') tellAll(state, event);
-    else if (type === 'gateway.drain') {
-      tellAll(state, event);
-      return moved(state, { value: 'draining' });
-    } else if (type === 'xstate.stop') {
-      for (const member of state.members.values()) scope.stopChild(member);
-      state.members.clear();
-      return moved(state, { status: 'stopped' });
-    } else if (type.startsWith('xstate.done.actor.') || type.startsWith('xstate.error.actor.')) {
-      remove(state, event as unknown as Ended, scope);
-      if (state.value === 'draining') return moved(state, {});
+    switch (event.type) {
+      case 'child.add':
+        add(state, event.spec, scope);
+        return snapshot;
+      case 'child.replaced':
+        remove(state, event.actorId, scope);
+        add(state, event.spec, scope);
+        return afterwards(state);
+      case 'socket.closed':
+        remove(state, event.actorId, scope);
+        return afterwards(state);
+      case 'shutdown.announced':
+        tellAll(state, event);
+        return snapshot;
+      case 'gateway.drain':
+        tellAll(state, event);
+        return moved(state, { value: 'draining' });
+      default:
+        return react(state, event as unknown as Ended | { type: 'xstate.stop' }, scope);
     }
-    return snapshot;
   },
 };
 
-function add({ members, value }: ShardState, { id, logic, input }: Pick<ChildSpec, 'id' | 'logic' | 'input'>, scope: Scope): void {
+/** What XState itself says. */
+function react(state: ShardState, event: Ended | { type: 'xstate.stop' }, scope: Scope): ShardSnapshot {
+  if (event.type === 'xstate.stop') {
+    for (const { actor } of state.members.values()) scope.stopChild(actor);
+    state.members.clear();
+    return moved(state, { status: 'stopped' });
+  }
+  const hasFailed = event.type.startsWith('xstate.error.actor.');
+  if (!hasFailed && !event.type.startsWith('xstate.done.actor.')) return state as unknown as ShardSnapshot;
+  const { actorId } = event as Ended;
+  const heir = hasFailed ? state.members.get(actorId)?.heir : undefined;
+  remove(state, actorId, scope);
+  if (heir) add(state, heir, scope);
+  return afterwards(state);
+}
+
+function add({ members, value }: ShardState, { id, logic, input, heir }: MemberSpec, scope: Scope): void {
   // Whoever comes to a shard that is leaving is too late, and is told so by whoever owns its socket.
   if (value === 'draining') return;
   const spawnId = `${id}@1`;
-  const member = createActor(logic, { id: spawnId, parent: scope.self as AnyActorRef, ...(input === undefined ? {} : { input }) });
-  members.set(spawnId, member);
-  scope.defer(() => void member.start());
+  const actor = createActor(logic, { id: spawnId, parent: scope.self as AnyActorRef, ...(input === undefined ? {} : { input }) });
+  members.set(spawnId, { actor, heir });
+  scope.defer(() => void actor.start());
 }
 
-function remove({ members }: ShardState, { actorId }: Ended, scope: Scope): void {
-  const member = members.get(actorId);
-  if (member === undefined) return;
+function remove({ members }: ShardState, actorId: string, scope: Scope): void {
+  const actor = members.get(actorId)?.actor;
+  if (actor === undefined) return;
   members.delete(actorId);
   // What a failed actor had started runs on; nobody else would stop it.
-  reap(member);
-  scope.stopChild(member);
+  reap(actor);
+  scope.stopChild(actor);
 }
 
 function tellAll({ members }: ShardState, event: ShardEvent): void {
-  for (const member of members.values()) member.send(event);
+  for (const { actor } of members.values()) actor.send(event);
 }
+
+/** A shard that is leaving is done when its last member has gone. */
+const afterwards = (state: ShardState): ShardSnapshot =>
+  state.value === 'draining' ? moved(state, {}) : (state as unknown as ShardSnapshot);
 
 /** A new object, so that observers see the change; the members stay where they are. */
 function moved(state: ShardState, change: Partial<Pick<ShardState, 'value' | 'status'>>): ShardSnapshot {

@@ -287,7 +287,7 @@ async function live(host: Host, name: string): Promise<void> {
     }
   }
   await eventually(
-    async () => (await failed()).some(({ kind, actor }) => kind === 'created' && actor.endsWith(`/${name}`)),
+    async () => (await failed()).some(({ kind, actor }) => kind === 'created' && actor.split('/').at(-1)?.split(':')[0] === name),
     `${name} came to life`,
   );
   client.ws.terminate();

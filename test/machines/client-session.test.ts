@@ -16,7 +16,6 @@ function startSession() {
     });
   const machine = clientSession.provide({
     actors: {
-      handshake: silent('handshake'),
       requestPump: silent('pump'),
       refusePump: silent('refuse'),
       closer: fromCallback<EventObject, { connId: string; close: CloseWith }>(({ input }) => {
@@ -29,23 +28,18 @@ function startSession() {
 }
 
 const violated = { type: 'pump.violated', close: { code: 1008, reason: 'invalid JSON' } } as const;
-const refused = { type: 'connect.refused', close: { code: 1002, reason: 'protocol mismatch' } } as const;
-const granted = { type: 'connect.granted' } as const;
 const announced = { type: 'shutdown.announced' } as const;
 const drain = { type: 'gateway.drain' } as const;
 const restart = { code: 1012, reason: 'service restart' };
 
 it.each<[string, ClientSessionEvent[], string, CloseWith | undefined]>([
-  ['waits for an introduction', [], 'connecting', undefined],
-  ['is refused with the words of the verdict', [refused], 'closing', refused.close],
-  ['is open once granted', [granted], 'open', undefined],
-  ['is closed for what it said', [granted, violated], 'closing', violated.close],
-  ['may still be answered after the announcement', [granted, announced], 'leaving', undefined],
-  ['is sent away after that', [granted, announced, drain], 'closing', restart],
-  ['is sent away without an announcement too', [granted, drain], 'closing', restart],
-  ['ends with its socket while connecting', [{ type: 'socket.closed' }], 'closed', undefined],
-  ['ends with its socket while open', [granted, { type: 'socket.closed' }], 'closed', undefined],
-  ['ends with its socket while closing', [granted, drain, { type: 'socket.closed' }], 'closed', restart],
+  ['is open from the start', [], 'open', undefined],
+  ['is closed for what it said', [violated], 'closing', violated.close],
+  ['may still be answered after the announcement', [announced], 'leaving', undefined],
+  ['is sent away after that', [announced, drain], 'closing', restart],
+  ['is sent away without an announcement too', [drain], 'closing', restart],
+  ['ends with its socket while open', [{ type: 'socket.closed' }], 'closed', undefined],
+  ['ends with its socket while closing', [drain, { type: 'socket.closed' }], 'closed', restart],
 ])('a client %s', (_story, events, state, close) => {
   const { actor, closedWith } = startSession();
   for (const event of events) actor.send(event);
@@ -55,14 +49,13 @@ it.each<[string, ClientSessionEvent[], string, CloseWith | undefined]>([
 
 it('the listener changes with the state, never two at a time', () => {
   const { actor, heard } = startSession();
-  for (const event of [granted, announced, drain]) actor.send(event);
-  expect(heard).toEqual(['+handshake', '-handshake', '+pump', '-pump', '+refuse', '-refuse']);
+  for (const event of [announced, drain]) actor.send(event);
+  expect(heard).toEqual(['+pump', '-pump', '+refuse', '-refuse']);
 });
 
 it.each<[string, ClientSessionEvent[]]>([
-  ['handshake', []],
-  ['pump', [granted]],
-  ['refuse', [granted, announced]],
+  ['pump', []],
+  ['refuse', [announced]],
 ])('a bug in the %s costs the connection, which is told that it was not to blame', (id, events) => {
   const { actor, closedWith } = startSession();
   for (const event of events) actor.send(event);

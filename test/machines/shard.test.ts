@@ -41,7 +41,7 @@ function startShard() {
   const add = (name: string, stays = false) => actor.send({ type: 'child.add', spec: { id: name, logic: member, input: { name, stays } } });
   const memberOf = (name: string) => (actor.getSnapshot() as { children: Record<string, AnyActorRef> }).children[`${name}@1`];
   const names = () => Object.keys((actor.getSnapshot() as { children: object }).children);
-  return { open, told, parent, actor, add, memberOf, names };
+  return { member, open, told, parent, actor, add, memberOf, names };
 }
 
 it('forgets a member that ended, and stops what a failed one had started', () => {
@@ -60,6 +60,36 @@ it('hands an announcement on to everybody', () => {
   for (const name of ['a', 'b']) add(name);
   actor.send({ type: 'shutdown.announced' });
   expect(told).toEqual(['a:shutdown.announced', 'b:shutdown.announced']);
+});
+
+it('lets another go on in the place of one, whether it was sent or broke', () => {
+  const { member, open, add, memberOf, names, actor } = startShard();
+  add('a');
+  actor.send({
+    type: 'child.replaced',
+    actorId: 'a@1',
+    spec: { id: 'b', logic: member, input: { name: 'b' }, heir: { id: 'c', logic: member, input: { name: 'c' } } },
+  });
+  expect([...open]).toEqual(['b']);
+  expect(names()).toEqual(['b@1']);
+  memberOf('b')?.send({ type: 'break' });
+  expect([...open]).toEqual(['c']);
+  // It has no heir.
+  memberOf('c')?.send({ type: 'break' });
+  expect(names()).toEqual([]);
+});
+
+it('forgets a member that has nothing left to do, also the last while it is leaving', () => {
+  const { open, add, names, actor, parent } = startShard();
+  add('a');
+  add('b', true);
+  actor.send({ type: 'socket.closed', actorId: 'a@1' });
+  expect([...open]).toEqual(['b']);
+  expect(names()).toEqual(['b@1']);
+  actor.send({ type: 'gateway.drain' });
+  actor.send({ type: 'socket.closed', actorId: 'b@1' });
+  expect(open.size).toBe(0);
+  expect(parent.getSnapshot().value).toBe('done');
 });
 
 it('is done when the last member has left, and takes nobody meanwhile', () => {

@@ -1,7 +1,8 @@
 /**
- * Listens to a connection that has not introduced itself. Its first message decides: granted (answered with `hello-ok`
- * and handed to the session's `open` state in the same turn, so that no pipelined frame is lost) or refused.
- *   reports  connect.granted · connect.refused · socket.closed
+ * Listens to a stranger: a connection that has not introduced itself. Its first message decides: granted (answered with
+ * `hello-ok`, and a session goes on in the same turn, so that no pipelined frame is lost) or refused.
+ *   takes     shutdown.announced · gateway.drain (the socket waits for the next generation)
+ *   reports   child.replaced (by a session, or by whoever closes the socket) · socket.closed (nothing left to do here)
  */
 import { PROTOCOL_VERSION } from '../../protocol/frames.ts';
 import { closeReason } from '../../protocol/limits.ts';
@@ -11,7 +12,7 @@ import { textOf } from './connection.ts';
 import type { HubScope } from './hub.ts';
 
 export const handshakeActor = (hub: HubScope) =>
-  fromIo<{ connId: string }>(({ input, guard, report }) => {
+  fromIo<{ connId: string }>(({ input, guard, report, receive }) => {
     const connection = hub.sessions.get(input.connId);
     if (connection === undefined || !connection.isOpen) {
       report({ type: 'socket.closed' });
@@ -32,7 +33,7 @@ export const handshakeActor = (hub: HubScope) =>
     function refuse({ close, response }: Extract<Verdict, { kind: 'refused' }>) {
       hub.noteRefusal(open, close.reason);
       if (response) open.refuse(response.id, response.error);
-      report({ type: 'connect.refused', close: { code: close.code, reason: closeReason(close.reason) } });
+      report({ type: 'child.replaced', spec: hub.dismissal(open.connId, { code: close.code, reason: closeReason(close.reason) }) });
     }
 
     function grant(verdict: Extract<Verdict, { kind: 'granted' }>) {
@@ -50,10 +51,15 @@ export const handshakeActor = (hub: HubScope) =>
       hub.welcome(open, params, scopes);
       open.respond(id, { type: 'hello-ok', protocol: PROTOCOL_VERSION, ...hub.hello(open) });
       hub.admit(open);
-      report({ type: 'connect.granted' });
+      report({ type: 'child.replaced', spec: hub.session(open.connId) });
       hub.announce(open);
     }
 
+    // Whoever has not said a word yet is no client of this generation. Both words may come; the first ends this actor.
+    receive(() => {
+      report({ type: 'socket.closed' });
+      hub.handBack(open);
+    });
     connection.ws.on('message', onMessage);
     connection.ws.once('close', onClose);
     return () => {

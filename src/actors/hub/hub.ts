@@ -9,8 +9,8 @@ import type { ConnectParams, HelloOk, StateVersion } from '../../protocol/frames
 import { limits } from '../../protocol/limits.ts';
 import { methods } from '../../protocol/methods/index.ts';
 import type { ChildSpec, Env, SupervisorSpec } from '../../machines/child-spec.ts';
-import { clientSession } from '../../machines/client-session.ts';
-import { shard } from '../../machines/shard.ts';
+import { type CloseWith, clientSession } from '../../machines/client-session.ts';
+import { type MemberSpec, shard } from '../../machines/shard.ts';
 import { fromIo } from '../io.ts';
 import type { Presence } from '../registry/presence.ts';
 import type { HandshakePolicy } from './authenticate.ts';
@@ -66,6 +66,12 @@ export interface HubScope extends Pick<HubPorts, 'policy' | 'verbose' | 'context
   hello(connection: Connection): Omit<HelloOk, 'type' | 'protocol'>;
   /** From here on broadcasts reach it. */
   admit(connection: Connection): void;
+  /** Who goes on with a stranger that proved itself. */
+  session(connId: string): MemberSpec;
+  /** Who says goodbye to one that did not, and sees that the socket goes. */
+  dismissal(connId: string, close: CloseWith): MemberSpec;
+  /** A stranger that said nothing yet: it waits at the listener. */
+  handBack(connection: Connection): void;
   /** Tells the others, after the newcomer was answered. */
   announce(connection: Connection): void;
   retryAfter(): { retryAfterMs?: number };
@@ -137,6 +143,12 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
       };
     },
     admit: (connection) => void connections.set(connection.connId, connection),
+    session: (connId) => ({ id: `client:${connId}`, logic: session, input: { connId } }),
+    dismissal: (connId, close) => ({ id: `closer:${connId}`, logic: goodbye, input: { connId, close } }),
+    handBack(connection) {
+      sessions.delete(connection.connId);
+      ports.listener().takeBack(connection);
+    },
     announce(connection) {
       if (connection.isListed) presenceChanged();
       ports.refreshHealth();
@@ -165,20 +177,10 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
     },
   };
 
+  const handshake = handshakeActor(scope);
+  const goodbye = closer(scope);
   const session = clientSession.provide({
-    actors: {
-      handshake: handshakeActor(scope),
-      requestPump: requestPump(scope),
-      refusePump: refusePump(scope),
-      closer: closer(scope),
-    },
-    actions: {
-      handBack({ context: { connId } }) {
-        const connection = sessions.get(connId);
-        sessions.delete(connId);
-        if (connection) ports.listener().takeBack(connection);
-      },
-    },
+    actors: { requestPump: requestPump(scope), refusePump: refusePump(scope), closer: goodbye },
   });
 
   /** Forgets a closed connection, whatever state its session was in. */
@@ -213,7 +215,10 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
         guard(() => leave(connection)),
       );
       const shardOfClient = shardFor(connection.connId);
-      const spec = { id: `client:${connection.connId}`, logic: session, input: { connId: connection.connId } };
+      const { connId } = connection;
+      // A bug of ours: the stranger learns that it was not to blame.
+      const heir = scope.dismissal(connId, { code: 1011, reason: 'internal error' });
+      const spec: MemberSpec = { id: `handshake:${connId}`, logic: handshake, input: { connId }, heir };
       if (shardOfClient) shardOfClient.send({ type: 'child.add', spec });
       else connection.ws.terminate();
     }

@@ -15,7 +15,9 @@ import { limits } from '../../protocol/limits.ts';
 import { fromIo } from '../io.ts';
 import { Connection, requestIdOf, textOf } from './connection.ts';
 import { findPortOwner } from './port-owner.ts';
+import { endOnce, limitPayload } from './receiver.ts';
 import { isOriginAllowed, type OriginRules, remoteOf } from './remote.ts';
+import { createTurnstile } from './turnstile.ts';
 
 /** As an import it would read every export of the module, and one of them loads all of `fetch`: a sixth of the start. */
 const { createServer } = process.getBuiltinModule('node:http');
@@ -50,6 +52,12 @@ export interface ListenerOptions {
   warn(message: string): void;
 }
 
+interface Upgrade {
+  request: IncomingMessage;
+  socket: Socket;
+  head: Buffer;
+}
+
 /** Connections that never sent a byte. A real client sends its request in its first packet. */
 const maxSilent = 1_000;
 /** Upgraded sockets that have not introduced themselves yet. */
@@ -57,6 +65,8 @@ const maxStrangers = 200;
 /** Below this age a stranger may simply be on its way, and is spared until the hard ceiling. */
 const strangerGraceMs = 500;
 const hardMaxStrangers = 4_000;
+/** Upgrades that wait for their turn. Who comes after them is told to come back. */
+const maxQueued = 8_000;
 /** `closeTimeout`: a peer that broke the rules of WebSocket may take so long to notice. */
 const serverOptions: ServerOptions & { closeTimeout: number } = {
   noServer: true,
@@ -75,6 +85,7 @@ export const listenerActor = (options: ListenerOptions) => {
     const strangers = new Map<string, Connection>();
     const waiting = new Map<Connection, { timer: NodeJS.Timeout; goOn: () => void }>();
     const wss = new WebSocketServer(serverOptions);
+    const turnstile = createTurnstile(guard, upgrade);
     let hasWarnedOfProxy = false;
     let taker: ConnectionTaker | undefined;
     let isClosing = false;
@@ -98,6 +109,11 @@ export const listenerActor = (options: ListenerOptions) => {
 
     const onUpgrade = (request: IncomingMessage, socket: Socket, head: Buffer) => {
       silent.delete(socket);
+      if (turnstile.waiting < maxQueued) turnstile.pass({ request, socket, head });
+      else refuseUpgrade(socket, '503 Service Unavailable', 'too many newcomers\n', 'Retry-After: 1\r\n');
+    };
+
+    function upgrade({ request, socket, head }: Upgrade) {
       const { trustedProxies, controlUi } = options.settings();
       const remote = remoteOf(request, trustedProxies);
       if (remote.untrustedProxy && !hasWarnedOfProxy) {
@@ -107,8 +123,11 @@ export const listenerActor = (options: ListenerOptions) => {
       }
       if (!isOriginAllowed(remote, controlUi)) return refuseUpgrade(socket, '403 Forbidden', 'origin not allowed\n');
       if (isClosing) return refuseUpgrade(socket, '503 Service Unavailable', 'gateway stopping\n', 'Retry-After: 1\r\n');
+      // The answer to the upgrade and the challenge go out in one piece.
+      socket.cork();
       wss.handleUpgrade(request, socket, head, (ws) => accept(ws, socket, remote));
-    };
+      socket.uncork();
+    }
 
     function accept(ws: WebSocket, socket: Socket, remote: ReturnType<typeof remoteOf>) {
       const connection = new Connection(ws, socket, remote, { connId: randomUUID(), nonce: randomUUID(), now: Date.now() });
@@ -119,6 +138,7 @@ export const listenerActor = (options: ListenerOptions) => {
         'close',
         guard(() => forget(connection)),
       );
+      endOnce(ws);
       strangers.set(connection.connId, connection);
       trimStrangers();
       connection.send({ type: 'event', event: 'connect.challenge', payload: { nonce: connection.nonce, ts: connection.openedAt } });
@@ -261,6 +281,7 @@ export const listenerActor = (options: ListenerOptions) => {
 
     return () => {
       isClosing = true;
+      for (const { socket } of turnstile.stop()) socket.destroy();
       release?.();
       for (const [connection, { timer }] of waiting) {
         clearTimeout(timer);
@@ -276,14 +297,6 @@ export const listenerActor = (options: ListenerOptions) => {
     };
   });
 };
-
-/**
- * `ws` has one limit per server and we need two per connection: little before `hello-ok`, much after it. The receiver
- * keeps its own copy, which is what is changed here; a test fails when it is gone.
- */
-export function limitPayload(ws: WebSocket, bytes: number): void {
-  (ws as unknown as { _receiver: { _maxPayload: number } })._receiver._maxPayload = bytes;
-}
 
 function dropOldest(sockets: Set<Socket>): void {
   const [oldest] = sockets;

@@ -29,6 +29,14 @@ export interface Recorder {
   causeOf(actor: AnyActorRef): string | undefined;
 }
 
+/**
+ * What is known of an actor stands on the actor itself: thousands come and go, and each entry of a `WeakMap` is work for every
+ * garbage collection.
+ */
+const seenKey = Symbol('seen by the recorder');
+
+type Watched = AnyActorRef & { _parent?: Watched; [seenKey]?: Seen };
+
 interface Seen {
   createdAt: number;
   path: string;
@@ -49,7 +57,6 @@ export interface RecorderOptions {
 export function createRecorder(options: RecorderOptions): Recorder {
   const { now, size = 10_000, onFailed = () => {}, onTurn = () => {} } = options;
   const ring: FlightRecord[] = [];
-  const seen = new WeakMap<object, Seen>();
   let seq = 0;
 
   function add(record: Omit<FlightRecord, 'seq' | 't'>) {
@@ -58,13 +65,16 @@ export function createRecorder(options: RecorderOptions): Recorder {
     seq += 1;
   }
 
-  function see(actor: AnyActorRef): Seen {
-    let entry = seen.get(actor);
-    if (entry === undefined) {
-      entry = { createdAt: now(), path: pathOf(actor), value: undefined, status: 'active', cause: undefined };
-      seen.set(actor, entry);
-    }
-    return entry;
+  function see(actor: Watched): Seen {
+    const parent = actor._parent?.[seenKey];
+    actor[seenKey] ??= {
+      createdAt: now(),
+      path: parent === undefined ? pathOf(actor) : `${parent.path}/${actor.id}`,
+      value: undefined,
+      status: 'active',
+      cause: undefined,
+    };
+    return actor[seenKey];
   }
 
   return {
@@ -106,8 +116,8 @@ export function createRecorder(options: RecorderOptions): Recorder {
         actor === undefined ? ordered : ordered.filter((record) => record.actor === actor || record.actor.startsWith(`${actor}/`));
       return chosen.slice(-limit);
     },
-    createdAt: (actor) => seen.get(actor)?.createdAt,
-    causeOf: (actor) => seen.get(actor)?.cause,
+    createdAt: (actor: Watched) => actor[seenKey]?.createdAt,
+    causeOf: (actor: Watched) => actor[seenKey]?.cause,
   };
 }
 
