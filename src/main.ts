@@ -2,7 +2,6 @@
  * The one file that sees everybody. Signal handlers come first: Node opens its debugger on a SIGUSR1 that nobody handles,
  * and a stop requested during the start must not be forgotten. Everything else is imported afterwards, when it is needed.
  */
-import inspector from 'node:inspector';
 import type { SignalBox } from './actors/signals.ts';
 
 /** Subcommands of `gateway` that only ask a running one; they keep the terminal's own Ctrl-C. */
@@ -19,6 +18,8 @@ function isGatewayRun(args: readonly string[]): boolean {
 /** @returns whether a signal had opened it. Somebody who asked for it by a flag keeps it. */
 function shutDebugger(): boolean {
   const isWanted = [...process.execArgv, process.env['NODE_OPTIONS'] ?? ''].some((text) => text.includes('--inspect'));
+  // Not imported: it loads the worker threads, and each command would wait for them.
+  const inspector = process.getBuiltinModule('node:inspector');
   if (isWanted || inspector.url() === undefined) return false;
   inspector.close();
   return true;
@@ -90,6 +91,7 @@ const code = await runCli(args, {
     return startGateway(options, signals ?? installSignals(), warm);
   },
 });
-// A gateway that has stopped leaves nothing to wait for; what still holds the loop is a leak and must not hold the exit.
+// A gateway that has stopped leaves nothing to wait for; what still holds the loop is a leak and must not hold the exit. And a
+// command that has said all it had to say need not wait until the gateway has said goodbye.
 process.exitCode = code;
-if (signals) process.exit(code);
+if (signals || process.stdout.writableLength + process.stderr.writableLength === 0) process.exit(code);
