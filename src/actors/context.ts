@@ -27,6 +27,7 @@ export interface ContextSource {
   config(): unknown;
   logs: MethodContext['logs'];
   models(): unknown[];
+  nodes: MethodContext['nodes'];
   inspector: MethodContext['inspector'];
   storePath: string;
 }
@@ -57,6 +58,7 @@ function build(source: ContextSource): Omit<MethodContext, 'identity'> {
     config: source.config,
     logs: source.logs,
     models: source.models,
+    nodes: source.nodes,
     inspector: source.inspector,
     runs: {
       async submit(request) {

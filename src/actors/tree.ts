@@ -25,6 +25,7 @@ import { type Unwell, unwell } from './inspector/unwell.ts';
 import type { Log } from './log.ts';
 import { tailLog } from './log-tail.ts';
 import type { Ports } from './ports.ts';
+import { createNodeDesk } from './registry/node-desk.ts';
 import { createPresence } from './registry/presence.ts';
 import { rereadConfig } from './config/reread.ts';
 import { conversationsSpec } from './runs/desk.ts';
@@ -35,7 +36,7 @@ import type { WarmThread } from './store/thread.ts';
 import { sweeper } from './store/sweeper.ts';
 import type { PortTable } from './table.ts';
 import { version } from './version.ts';
-import { mainSessionKey } from '../protocol/session-key.ts';
+import { canonicalSessionKey, mainSessionKey } from '../protocol/session-key.ts';
 import { configSnapshot } from './config/snapshot.ts';
 import { join } from 'node:path';
 import { hostname } from 'node:os';
@@ -96,6 +97,13 @@ export function buildTree(gateway: Gateway): TreeTable {
     const { session } = gateway.config();
     return { defaultAgentId: defaultAgent(gateway.config()), mainKey: session.mainKey, scope: session.scope };
   };
+  const canonicalKey = (sessionKey: string) => canonicalSessionKey(sessionKey, sessionDefaults());
+  const nodes = createNodeDesk({
+    ports,
+    now: env.now,
+    settings: () => gateway.config().gateway,
+    canonicalKey,
+  });
   const storePath = join(options.stateDir, 'gateway.db');
 
   /** Whoever crashed and is not back, and errors of the last minute that nobody owns. */
@@ -183,6 +191,7 @@ export function buildTree(gateway: Gateway): TreeTable {
       return tailLog(log.place(), params);
     },
     models: () => models.list(),
+    nodes: nodes.port,
     inspector: {
       tree: () => ({
         ts: env.now(),
@@ -245,6 +254,8 @@ export function buildTree(gateway: Gateway): TreeTable {
             env,
             listener: gateway.listener,
             presence,
+            nodes: nodes.registry,
+            canonicalKey,
             policy: () => policyOf(gateway),
             handshakeMs: gateway.handshakeMs,
             maxPayload: gateway.config().gateway.maxPayload,
@@ -327,10 +338,11 @@ const mainKeyOf = (defaults: { defaultAgentId: string; mainKey: string; scope: s
   defaults.scope === 'global' ? 'global' : `agent:${defaults.defaultAgentId}:${defaults.mainKey}`;
 
 function policyOf({ options, config }: Gateway) {
-  const { strictClientIds, controlUi } = config().gateway;
+  const { strictClientIds, controlUi, nodes } = config().gateway;
   return {
     auth: options.auth,
     strictClientIds,
+    nodeMethods: nodes.allowMethods,
     controlUi: { allowInsecureAuth: controlUi.allowInsecureAuth, dangerouslyDisableDeviceAuth: controlUi.dangerouslyDisableDeviceAuth },
   };
 }

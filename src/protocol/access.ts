@@ -8,6 +8,11 @@ const list = (names: string) => new Set(names.split(/\s+/));
 
 const nodeMethods = list('node.invoke.result node.event skills.bins');
 
+/** What an operator may open to nodes besides, by `gateway.nodes.allowMethods` (decision D-25); other names are ignored. */
+const openableMethods = list('chat.history chat.send chat.abort sessions.list health config.get voicewake.get voicewake.set');
+
+export const openedToNodes = (names: readonly string[]): ReadonlySet<string> => new Set(names.filter((name) => openableMethods.has(name)));
+
 const byScope: readonly (readonly [scope: string, names: ReadonlySet<string>])[] = [
   [
     'operator.read',
@@ -43,10 +48,13 @@ export const accessOf = (method: string): string => (nodeMethods.has(method) ? '
 export interface Caller {
   role: string;
   scopes: ReadonlySet<string>;
+  /** Methods that the configuration opens to this node. */
+  opened?: ReadonlySet<string>;
 }
 
 /** @throws GatewayError INVALID_REQUEST with the words that clients match. */
 export function authorize(method: string, caller: Caller): void {
+  if (caller.role === 'node' && caller.opened?.has(method)) return;
   const needed = accessOf(method);
   if ((needed === 'node') !== (caller.role === 'node')) {
     throw new GatewayError('INVALID_REQUEST', `unauthorized role: ${caller.role}`);

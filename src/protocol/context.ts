@@ -4,6 +4,7 @@
  */
 import type { Caller } from './access.ts';
 import type { PresenceEntry } from './frames.ts';
+import type { NodesPort } from './nodes.ts';
 
 /** Who sent the request. */
 export interface Identity extends Caller {
@@ -12,6 +13,8 @@ export interface Identity extends Caller {
   mode: string;
   displayName?: string;
   instanceId?: string;
+  /** Which node this is (protocol D-32); operators are none. */
+  nodeId?: string;
   /** Loopback, local host name and no foreign proxy (protocol 2.6). */
   isLocal: boolean;
 }
@@ -85,5 +88,6 @@ export interface MethodContext {
   config(): unknown;
   logs(params: { cursor?: number; limit?: number; maxBytes?: number }): Promise<unknown>;
   models(): unknown[];
+  nodes: NodesPort;
   inspector: { tree(): unknown; history(params: { limit?: number; actor?: string }): unknown };
 }

@@ -5,6 +5,8 @@
 export interface EventRow {
   droppable: boolean;
   scope?: string;
+  /** A node hears it only of conversations that it asked for (protocol 7.5). */
+  bySession?: true;
 }
 
 export const events = {
@@ -12,8 +14,8 @@ export const events = {
   tick: { droppable: true },
   presence: { droppable: true },
   shutdown: { droppable: false },
-  agent: { droppable: false },
-  chat: { droppable: false },
+  agent: { droppable: false, bySession: true },
+  chat: { droppable: false, bySession: true },
   health: { droppable: false },
   heartbeat: { droppable: true },
   cron: { droppable: true },

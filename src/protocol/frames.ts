@@ -150,6 +150,20 @@ export const tickEvent = Type.Object({ ts: count }, strict);
 export const shutdownEvent = Type.Object({ reason: text, restartExpectedMs: Type.Optional(count) }, strict);
 export type ShutdownEvent = Static<typeof shutdownEvent>;
 
+/** Asks one node for a command. It answers with `node.invoke.result` under the same `id`. */
+export const nodeInvokeRequestEvent = Type.Object(
+  {
+    id: text,
+    nodeId: text,
+    command: text,
+    paramsJSON: Type.Optional(Type.String()),
+    timeoutMs: Type.Optional(count),
+    idempotencyKey: Type.Optional(text),
+  },
+  strict,
+);
+export type NodeInvokeRequestEvent = Static<typeof nodeInvokeRequestEvent>;
+
 /** Progress of a run. `seq` counts per run from 1; `sessionKey` is there whenever the run belongs to a conversation. */
 export const agentEvent = Type.Object(
   {

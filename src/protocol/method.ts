@@ -38,6 +38,8 @@ export interface MethodRow<P extends TSchema = TSchema> {
   errors: readonly ErrorCode[];
   /** Its answer waits for something outside and costs nothing meanwhile, so a client may have many of them open. */
   waits?: true;
+  /** What shipping clients send instead of what is defined, put right before the params are validated (protocol 4.5). */
+  normalize?(params: unknown): unknown;
   handle(call: { params: Static<P>; ctx: MethodContext }): unknown;
 }
 

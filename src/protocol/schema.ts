@@ -7,7 +7,9 @@ import { methods } from './methods/index.ts';
 
 /** Definitions that exist outside, in their order; those of methods that are not served yet are left out. */
 const knownOrder = `ConnectParams HelloOk RequestFrame ResponseFrame EventFrame GatewayFrame PresenceEntry StateVersion Snapshot ErrorShape
-   AgentEvent SendParams AgentParams AgentWaitParams SessionsListParams ConfigGetParams ModelsListParams SkillsBinsParams
+   AgentEvent SendParams AgentParams AgentWaitParams NodePairRequestParams NodePairListParams NodePairApproveParams
+   NodePairRejectParams NodePairVerifyParams NodeRenameParams NodeListParams NodeDescribeParams NodeInvokeParams
+   NodeInvokeResultParams NodeEventParams NodeInvokeRequestEvent SessionsListParams ConfigGetParams ModelsListParams SkillsBinsParams
    LogsTailParams ChatHistoryParams ChatSendParams ChatAbortParams ChatEvent TickEvent ShutdownEvent`.split(/\s+/);
 
 /** Apps send whatever they like with these, so their params have no definition. */
@@ -33,6 +35,7 @@ export function definitions(): Record<string, object> {
     Snapshot: frames.snapshot,
     ErrorShape: frames.errorShape,
     AgentEvent: frames.agentEvent,
+    NodeInvokeRequestEvent: frames.nodeInvokeRequestEvent,
     ChatEvent: frames.chatEvent,
     TickEvent: frames.tickEvent,
     ShutdownEvent: frames.shutdownEvent,

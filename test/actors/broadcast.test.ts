@@ -6,6 +6,7 @@ import type { Connection } from '../../src/actors/hub/connection.ts';
 import { type EventName, type EventRow, eventNames, events } from '../../src/protocol/events.ts';
 
 const limit = 1_000;
+const sessionOf = (payload: unknown) => String((payload as { sessionKey?: string }).sessionKey);
 
 interface Reader {
   role: 'operator' | 'node';
@@ -51,6 +52,7 @@ it('F-36 each reader gets rising numbers, each event it may hear unless it is sl
       const broadcaster = createBroadcaster({
         connections: readers.map(({ connection }) => connection),
         maxBufferedBytes: limit,
+        sessionOf,
         onSlow(connection) {
           slow.push(connection);
           (connection as unknown as { isOpen: boolean }).isOpen = false;
@@ -95,7 +97,12 @@ it.each(['presence', 'tick', 'heartbeat', 'cron', 'node.pair.requested'] as cons
   'C-062 %s, like a delta of chat, is skipped for a full buffer, and the next event shows the gap',
   (name) => {
     const { got, state, connection } = startReader({ role: 'operator', scopes: ['operator.admin'] });
-    const broadcaster = createBroadcaster({ connections: [connection], maxBufferedBytes: limit, onSlow: () => expect.unreachable() });
+    const broadcaster = createBroadcaster({
+      connections: [connection],
+      maxBufferedBytes: limit,
+      sessionOf,
+      onSlow: () => expect.unreachable(),
+    });
     broadcaster.send(name, {});
     state.buffered = limit + 1;
     broadcaster.send(name, {});
@@ -113,6 +120,7 @@ it.each(['agent', 'chat', 'health', 'shutdown'] as const)('C-063 %s closes a rea
   const broadcaster = createBroadcaster({
     connections: [victim.connection, other.connection],
     maxBufferedBytes: limit,
+    sessionOf,
     onSlow: (connection) => closed.push(connection),
   });
   victim.state.buffered = limit + 1;

@@ -1,6 +1,6 @@
 /** Who may call what (protocol 4 and 9.4). */
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Gateway, startGateway } from '../support/gateway.ts';
+import { defaultConfig, type Gateway, startGateway } from '../support/gateway.ts';
 
 let gateway: Gateway;
 beforeAll(async () => {
@@ -62,6 +62,21 @@ it('C-073 a node may call the node methods and nothing else, whatever scopes it 
   }
   expect((await node.call('skills.bins')).bins).toBeInstanceOf(Array);
   node.close();
+});
+
+it('C-074 a node may call what the configuration opens, out of a closed list', async () => {
+  const nodes = { allowMethods: ['chat.history', 'status', 'no.such.method'] };
+  const open = await startGateway({ config: { ...defaultConfig, gateway: { ...defaultConfig.gateway, nodes } } });
+  try {
+    const node = await open.connect({ role: 'node', client: { mode: 'node' } });
+    expect((await node.call('chat.history', { sessionKey: 'main' })).messages).toEqual([]);
+    for (const method of ['chat.send', 'status', 'no.such.method'])
+      expect((await node.request(method, {})).error?.message, method).toBe('unauthorized role: node');
+    const operator = await open.connect({ scopes: ['operator.pairing'] });
+    expect((await operator.request('chat.history', { sessionKey: 'main' })).error?.message).toBe('missing scope: operator.read');
+  } finally {
+    await open.close();
+  }
 });
 
 it('C-056 an unknown method is unknown to an admin and forbidden to everybody else', async () => {

@@ -129,7 +129,8 @@ describe('a good connect', () => {
     expect(hello.features.methods).toEqual(
       expect.arrayContaining(
         `health status system-presence system-event send agent agent.wait chat.history chat.send chat.abort logs.tail
-         config.get models.list sessions.list`.split(/\s+/),
+         config.get models.list sessions.list node.list node.describe node.invoke node.pair.request node.pair.list
+         node.pair.approve node.pair.reject node.pair.verify node.rename node.invoke.result node.event`.split(/\s+/),
       ),
     );
     expect(hello.features.methods).not.toContain('connect');

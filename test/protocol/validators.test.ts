@@ -53,6 +53,11 @@ const valid: Record<string, unknown> = {
   'params:sessions.list': { limit: 1 },
   'params:config.get': {},
   'params:models.list': {},
+  'params:node.invoke': { nodeId: 'n', command: 'c', params: { a: 1 }, timeoutMs: 0, idempotencyKey: 'k' },
+  'params:node.invoke.result': { id: 'i', nodeId: 'n', ok: false, payloadJSON: '', error: { code: 'c', message: 'm' } },
+  'params:node.event': { event: 'e', payload: null, payloadJSON: '{}' },
+  'params:node.pair.request': { nodeId: 'n', displayName: 'd', caps: ['c'], commands: [], silent: true },
+  'params:node.pair.verify': { nodeId: 'n', token: 't' },
 };
 
 const definitionOf = (name: string) =>

@@ -38,6 +38,7 @@ const payloadChecks: Record<string, ReturnType<typeof checkOf>> = {
   chat: checkOf('ChatEvent'),
   tick: checkOf('TickEvent'),
   shutdown: checkOf('ShutdownEvent'),
+  'node.invoke.request': checkOf('NodeInvokeRequestEvent'),
 };
 
 function inspectFrame(frame: Frame, text: string): void {

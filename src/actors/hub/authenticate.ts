@@ -18,6 +18,8 @@ export interface GatewayAuth {
 export interface HandshakePolicy {
   auth: GatewayAuth;
   strictClientIds: boolean;
+  /** Operator methods that nodes may call. */
+  nodeMethods: readonly string[];
   controlUi: { allowInsecureAuth: boolean; dangerouslyDisableDeviceAuth: boolean };
 }
 

@@ -16,6 +16,8 @@ export interface Broadcaster {
 export interface BroadcastPorts {
   connections: Iterable<Connection>;
   maxBufferedBytes: number;
+  /** The canonical key of the conversation that an event is about. */
+  sessionOf(payload: unknown): string;
   /** The client cannot be given what it must not miss. */
   onSlow(connection: Connection): void;
   onSent?(event: EventName, bytes: number): void;
@@ -32,8 +34,10 @@ export function createBroadcaster(ports: BroadcastPorts): Broadcaster {
       const row: EventRow = events[event];
       const mayDrop = droppable ?? row.droppable;
       let frame: Buffer | undefined;
+      let session: string | undefined;
       for (const connection of ports.connections) {
         if (row.scope !== undefined && !mayHear(connection, row.scope)) continue;
+        if (row.bySession && connection.follows && !connection.follows.has((session ??= ports.sessionOf(payload)))) continue;
         if (!connection.isOpen) continue;
         if (connection.buffered > ports.maxBufferedBytes) {
           if (!mayDrop) ports.onSlow(connection);

@@ -22,6 +22,8 @@ export class Connection {
   identity: Identity | undefined;
   /** Whether it is in the presence list: command lines are not. */
   isListed = false;
+  /** Of which conversations a node hears the runs; operators hear all. */
+  follows: Set<string> | undefined;
   /** Called when it cannot be given what it must not miss; whoever serves it says what follows. */
   fellBehind: () => void = () => this.ws.terminate();
   requests = 0;

@@ -4,8 +4,10 @@
  *   takes     shutdown.announced · gateway.drain (the socket waits for the next generation)
  *   reports   child.replaced (by a session, or by whoever closes the socket) · socket.closed (nothing left to do here)
  */
+import { openedToNodes } from '../../protocol/access.ts';
 import { PROTOCOL_VERSION } from '../../protocol/frames.ts';
 import { closeReason } from '../../protocol/limits.ts';
+import { nodeIdOf } from '../../protocol/nodes.ts';
 import { fromIo } from '../io.ts';
 import { judge, type Verdict } from './authenticate.ts';
 import { textOf } from './connection.ts';
@@ -47,6 +49,7 @@ export const handshakeActor = (hub: HubScope) =>
         isLocal: open.remote.isLocal,
         ...(params.client.displayName === undefined ? {} : { displayName: params.client.displayName }),
         ...(params.client.instanceId === undefined ? {} : { instanceId: params.client.instanceId }),
+        ...(role === 'node' ? { nodeId: nodeIdOf(params), opened: openedToNodes(hub.policy().nodeMethods) } : {}),
       };
       hub.welcome(open, params, scopes);
       open.respond(id, { type: 'hello-ok', protocol: PROTOCOL_VERSION, ...hub.hello(open) });

@@ -12,6 +12,7 @@ import type { ChildSpec, Env, SupervisorSpec } from '../../machines/child-spec.t
 import { type CloseWith, clientSession } from '../../machines/client-session.ts';
 import { type MemberSpec, shard } from '../../machines/shard.ts';
 import { fromIo } from '../io.ts';
+import type { NodeRegistry } from '../registry/nodes.ts';
 import type { Presence } from '../registry/presence.ts';
 import type { HandshakePolicy } from './authenticate.ts';
 import { type Broadcaster, createBroadcaster } from './broadcast.ts';
@@ -27,6 +28,9 @@ export interface HubPorts {
   env: Env;
   listener(): ListenerPort;
   presence: Presence;
+  nodes: NodeRegistry;
+  /** The canonical spelling of a conversation's key. */
+  canonicalKey(sessionKey: string): string;
   policy(): HandshakePolicy;
   handshakeMs: number;
   maxPayload: number;
@@ -95,6 +99,7 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
   const broadcaster: Broadcaster = createBroadcaster({
     connections: { [Symbol.iterator]: () => connections.values() },
     maxBufferedBytes: ports.maxBufferedBytes,
+    sessionOf: (payload) => ports.canonicalKey((payload as { sessionKey?: string }).sessionKey ?? ''),
     onSlow(connection) {
       connections.delete(connection.connId);
       ports.log.warn({ connId: short(connection) }, 'slow consumer closed');
@@ -115,6 +120,7 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
     deadlines,
     welcome(connection, params, scopes) {
       ports.listener().known(connection);
+      if (connection.identity?.nodeId !== undefined) ports.nodes.connect(connection, connection.identity.nodeId, params);
       if (connection.identity?.mode === 'cli') return;
       connection.isListed = true;
       ports.presence.connect({
@@ -187,6 +193,7 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
   function leave(connection: Connection) {
     sessions.delete(connection.connId);
     const wasOpen = connections.delete(connection.connId);
+    ports.nodes.disconnect(connection.connId);
     if (connection.isListed) {
       ports.presence.disconnect(connection.connId);
       presenceChanged();
@@ -247,6 +254,8 @@ export function hubSpec(ports: HubPorts): SupervisorSpec {
         broadcaster.send('shutdown', payload);
         // Nothing follows the shutdown event but responses and the close frame.
         connections.clear();
+        // Their answers would be refused from here on, so whoever waits for one is told now.
+        ports.nodes.abandon();
         for (let index = 0; index < shardCount; index += 1) system.get(`hub/shard:${index}`)?.send({ type: 'shutdown.announced' });
       }),
     );

@@ -51,7 +51,7 @@ export const requestPump = (hub: HubScope) =>
         const row = methods.get(method);
         if (row === undefined) throw invalidRequest(`unknown method: ${method}`);
         const validate = validatorOf(`params:${method}`, row.params);
-        const given = params ?? {};
+        const given = row.normalize?.(params ?? {}) ?? params ?? {};
         if (!validate(given)) throw invalidRequest(`invalid ${method} params: ${describeErrors(validate.errors)}`);
         const result = row.handle({ params: given, ctx: context });
         if (result instanceof Promise) {

@@ -5,6 +5,7 @@
  * A verb may carry the `owner` and `epoch` of whoever asks. When that owner has been claimed again since, the verb fails
  * with `StoreError('fenced')`: a late write of an earlier life changes nothing. All times are integer ms since the Unix epoch.
  */
+import type { NodeDescription, PairedNode, PendingNode } from '../../protocol/nodes.ts';
 
 export type StoreErrorCode = 'fenced' | 'closed' | 'conflict' | 'not-found' | 'io' | 'overloaded';
 
@@ -261,6 +262,27 @@ export interface StoreVerbs {
   'notes.add': [{ sessionKey: string; text: string; now: number }, { note: Note }];
   /** Notes of a conversation that contain every word of `query` (all when empty), oldest first. */
   'notes.find': [{ sessionKey: string; query: string; limit: number }, { notes: Note[] }];
+
+  /** A node that asks to be paired. Asking again answers the first request; `null`: too many wait already. */
+  'nodes.request': [
+    { node: NodeDescription & { nodeId: string; silent?: boolean }; requestId: string; now: number },
+    { request: PendingNode | null; created: boolean },
+  ];
+  /** Requests that wait, and paired nodes, newest first. */
+  'nodes.list': [{ now: number }, { pending: PendingNode[]; paired: PairedNode[] }];
+  'nodes.get': [{ nodeId: string }, { node: PairedNode | null }];
+  /** Ends the request and pairs its node, with a new token also when it was paired before. The token itself is not kept. */
+  'nodes.approve': [
+    { requestId: string; tokenHash: string; now: number },
+    { outcome: 'paired'; node: PairedNode } | { outcome: 'unknown' | 'full' },
+  ];
+  /** `null`: no such request (any more). */
+  'nodes.reject': [{ requestId: string; now: number }, { nodeId: string | null }];
+  /** `null`: not paired, or another token. */
+  'nodes.verify': [{ nodeId: string; tokenHash: string }, { node: PairedNode | null }];
+  'nodes.rename': [{ nodeId: string; displayName: string }, { known: boolean }];
+  /** Stamps those of them that are paired. */
+  'nodes.connected': [{ nodeIds: string[]; now: number }, { known: number }];
 
   /** Removes what is past its time (settled outbox and journal rows 7 days, runs 24 h). */
   'store.sweep': [{ now: number }, { removed: number }];

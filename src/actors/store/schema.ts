@@ -51,6 +51,15 @@ const steps: readonly string[] = [
   -- What a run had said and asked for when it began something that must not happen twice.
   ALTER TABLE runs ADD COLUMN noted TEXT;
   `,
+  `
+  CREATE TABLE node_requests (
+    request_id TEXT PRIMARY KEY, node_id TEXT NOT NULL UNIQUE, is_repair INTEGER NOT NULL, ts INTEGER NOT NULL, about TEXT NOT NULL
+  ) STRICT;
+  CREATE TABLE nodes (
+    node_id TEXT PRIMARY KEY, token_hash TEXT NOT NULL, about TEXT NOT NULL,
+    created_at INTEGER NOT NULL, approved_at INTEGER NOT NULL, last_connected_at INTEGER
+  ) STRICT;
+  `,
 ];
 
 /** @throws Error when the file was written by a newer release: guessing at it could destroy it. */

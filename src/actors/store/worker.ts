@@ -8,6 +8,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { failPoint } from '../fail-points.ts';
 import { StoreError, type StoreErrorCode, type VerbName } from './contract.ts';
+import { importNodes } from './import-nodes.ts';
 import { applySchema } from './schema.ts';
 import { checkFence } from './verbs/lease.ts';
 import { verbs } from './verbs/index.ts';
@@ -47,6 +48,7 @@ function open(stateDir: string): DatabaseSync {
   db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;');
   chmodSync(path, 0o600);
   applySchema(db);
+  importNodes(db, stateDir);
   return db;
 }
 

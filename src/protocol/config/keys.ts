@@ -82,6 +82,9 @@ export const configKeys = {
   'gateway.controlUi.allowedHosts': { schema: texts, default: [], reload: 'soft' },
   'gateway.controlUi.allowInsecureAuth': { schema: flag, default: false, reload: 'soft' },
   'gateway.controlUi.dangerouslyDisableDeviceAuth': { schema: flag, default: false, reload: 'soft' },
+  'gateway.nodes.allowCommands': { schema: texts, default: [], reload: 'soft' },
+  'gateway.nodes.denyCommands': { schema: texts, default: [], reload: 'soft' },
+  'gateway.nodes.allowMethods': { schema: texts, default: [], reload: 'soft' },
   'gateway.drainMs': {
     schema: Type.Integer({ minimum: 0, maximum: 600_000 }),
     default: 30_000,

@@ -42,6 +42,7 @@ export interface Config {
     maxPayload: number;
     maxBufferedBytes: number;
     controlUi: { allowedOrigins: string[]; allowedHosts: string[]; allowInsecureAuth: boolean; dangerouslyDisableDeviceAuth: boolean };
+    nodes: { allowCommands: string[]; denyCommands: string[]; allowMethods: string[] };
     drainMs: number;
     shutdownMs: number;
     remote?: { url?: string; token?: string; password?: string };

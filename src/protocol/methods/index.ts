@@ -11,6 +11,17 @@ import { inspectorHistory } from './inspector-history.ts';
 import { inspectorTree } from './inspector-tree.ts';
 import { logsTail } from './logs-tail.ts';
 import { modelsList } from './models-list.ts';
+import { nodeDescribe } from './node-describe.ts';
+import { nodeEvent } from './node-event.ts';
+import { nodeInvoke } from './node-invoke.ts';
+import { nodeInvokeResult } from './node-invoke-result.ts';
+import { nodeList } from './node-list.ts';
+import { nodePairApprove } from './node-pair-approve.ts';
+import { nodePairList } from './node-pair-list.ts';
+import { nodePairReject } from './node-pair-reject.ts';
+import { nodePairRequest } from './node-pair-request.ts';
+import { nodePairVerify } from './node-pair-verify.ts';
+import { nodeRename } from './node-rename.ts';
 import { send } from './send.ts';
 import { sessionsList } from './sessions-list.ts';
 import { skillsBins } from './skills-bins.ts';
@@ -30,6 +41,17 @@ const rows: readonly MethodRow[] = [
   inspectorTree,
   logsTail,
   modelsList,
+  nodeDescribe,
+  nodeEvent,
+  nodeInvoke,
+  nodeInvokeResult,
+  nodeList,
+  nodePairApprove,
+  nodePairList,
+  nodePairReject,
+  nodePairRequest,
+  nodePairVerify,
+  nodeRename,
   send,
   sessionsList,
   skillsBins,

@@ -21,7 +21,7 @@ it('a file of the first release gets what was added since, and keeps what it hol
   await first.close();
   // As the first release left it.
   const db = new DatabaseSync(join(first.stateDir, 'gateway.db'));
-  db.exec('ALTER TABLE runs DROP COLUMN noted; PRAGMA user_version = 1');
+  db.exec('ALTER TABLE runs DROP COLUMN noted; DROP TABLE nodes; DROP TABLE node_requests; PRAGMA user_version = 1');
   db.close();
   const second = await startStore(first.stateDir);
   onTestFinished(() => second.close());

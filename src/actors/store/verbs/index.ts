@@ -5,6 +5,7 @@ import { run } from '../sql.ts';
 import * as conversations from './conversations.ts';
 import * as journal from './journal.ts';
 import * as lease from './lease.ts';
+import * as nodes from './nodes.ts';
 import * as notes from './notes.ts';
 import * as outbox from './outbox.ts';
 import * as runs from './runs.ts';
@@ -18,7 +19,8 @@ function sweep(db: DatabaseSync, { now }: { now: number }) {
   const removed =
     run(db, `DELETE FROM outbox WHERE settled_at < ? AND state NOT IN ('queued', 'sending')`, now - 7 * dayMs) +
     run(db, `DELETE FROM journal WHERE updated_at < ? AND state NOT IN ('new', 'routed')`, now - 7 * dayMs) +
-    run(db, 'DELETE FROM runs WHERE ended_at < ? AND final IS NOT NULL', now - dayMs);
+    run(db, 'DELETE FROM runs WHERE ended_at < ? AND final IS NOT NULL', now - dayMs) +
+    nodes.forgetLate(db, now);
   return { removed };
 }
 
@@ -51,5 +53,13 @@ export const verbs: Table = {
   'history.read': conversations.read,
   'notes.add': notes.add,
   'notes.find': notes.find,
+  'nodes.request': nodes.request,
+  'nodes.list': nodes.list,
+  'nodes.get': nodes.get,
+  'nodes.approve': nodes.approve,
+  'nodes.reject': nodes.reject,
+  'nodes.verify': nodes.verify,
+  'nodes.rename': nodes.rename,
+  'nodes.connected': nodes.connected,
   'store.sweep': sweep,
 };
