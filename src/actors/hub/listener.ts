@@ -80,6 +80,7 @@ export const listenerActor = (options: ListenerOptions) => {
   // A listener that is opened again after a crash takes the port its predecessor had, also one the system chose.
   let bound = options.port;
   return fromIo<unknown>(({ guard, report, receive, run, after }) => {
+    const [first = '127.0.0.1', ...others] = options.hosts;
     const servers: Server[] = [];
     const silent = new Set<Socket>();
     const strangers = new Map<string, Connection>();
@@ -199,6 +200,8 @@ export const listenerActor = (options: ListenerOptions) => {
           if (connection.isOpen) next.take(connection);
           stopWaiting(connection);
         }
+        // Wished for and not waited for: opening one costs as long as a greeting, and somebody may be waiting for his.
+        if (others.length > 0) after(10, listenOnOthers);
         return () => {
           if (taker === next) taker = undefined;
         };
@@ -256,21 +259,22 @@ export const listenerActor = (options: ListenerOptions) => {
     }
 
     run(async () => {
-      const [first, ...others] = options.hosts;
       try {
-        await listen(first ?? '127.0.0.1');
+        await listen(first);
       } catch (error) {
-        return report({ type: 'boot.failed', failure: await describe(error, first ?? '127.0.0.1', port) });
+        return report({ type: 'boot.failed', failure: await describe(error, first, port) });
       }
       release = options.register(portOf);
       report({ type: 'listener.opened' });
-      // Wished for and not waited for: the rest of the start goes on meanwhile.
-      for (const host of others) {
+    });
+
+    async function listenOnOthers() {
+      for (const host of others.splice(0)) {
         await listen(host).catch((error: NodeJS.ErrnoException) =>
           options.warn(`not listening on ${host}: ${error.code ?? error.message}`),
         );
       }
-    });
+    }
 
     receive((event) => {
       if (event.type !== 'gateway.drain') return;

@@ -14,9 +14,9 @@ export interface Turnstile<T> {
 }
 
 /** Milliseconds of one turn of the loop that newcomers may have. */
-const shareMs = { least: 2, most: 12 };
+const shareMs = { least: 2, most: 8 };
 /** As many that wait add one millisecond. */
-const waitingPerMs = 100;
+const waitingPerMs = 400;
 
 export function createTurnstile<T>(guard: IoScope<unknown>['guard'], take: (newcomer: T) => void): Turnstile<T> {
   const queue = new Set<T>();
