@@ -24,7 +24,8 @@ export interface ContextSource {
   presence: { list: MethodContext['presence']['list']; note: MethodContext['presence']['note'] };
   health(options: { probe: boolean }): unknown;
   status(): unknown;
-  config(): unknown;
+  config: MethodContext['config'];
+  update: MethodContext['update'];
   logs: MethodContext['logs'];
   models(): unknown[];
   inspector: MethodContext['inspector'];
@@ -55,6 +56,7 @@ function build(source: ContextSource): Omit<MethodContext, 'identity'> {
     status: source.status,
     presence: source.presence,
     config: source.config,
+    update: source.update,
     logs: source.logs,
     models: source.models,
     inspector: source.inspector,

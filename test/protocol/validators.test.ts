@@ -52,6 +52,9 @@ const valid: Record<string, unknown> = {
   'params:logs.tail': { cursor: 0, limit: 5, maxBytes: 10 },
   'params:sessions.list': { limit: 1 },
   'params:config.get': {},
+  'params:config.set': { raw: '{}', baseHash: 'h' },
+  'params:config.patch': { raw: '{}', baseHash: 'h', sessionKey: 's', note: 'n', restartDelayMs: 0 },
+  'params:update.run': { sessionKey: 's', note: 'n', restartDelayMs: 0, timeoutMs: 1 },
   'params:models.list': {},
 };
 
