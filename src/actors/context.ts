@@ -24,7 +24,8 @@ export interface ContextSource {
   presence: { list: MethodContext['presence']['list']; note: MethodContext['presence']['note'] };
   health(options: { probe: boolean }): unknown;
   status(): unknown;
-  config(): unknown;
+  config: MethodContext['config'];
+  update: MethodContext['update'];
   logs: MethodContext['logs'];
   models(): unknown[];
   nodes: MethodContext['nodes'];
@@ -56,6 +57,7 @@ function build(source: ContextSource): Omit<MethodContext, 'identity'> {
     status: source.status,
     presence: source.presence,
     config: source.config,
+    update: source.update,
     logs: source.logs,
     models: source.models,
     nodes: source.nodes,

@@ -4,6 +4,7 @@ import type { AccountStatus, InboundPort } from './channels/contract.ts';
 import type { OutboxPort } from './channels/outbox.ts';
 import type { RunsPort } from './runs/desk.ts';
 import type { StorePort } from './store/contract.ts';
+import type { UpdaterPort } from './update/updater.ts';
 
 /** What the gateway may ask of the channels as a whole. */
 export interface ChannelsPort {
@@ -18,4 +19,5 @@ export interface PortTable {
   runs: RunsPort;
   outbox: OutboxPort;
   inbound: InboundPort;
+  updater: UpdaterPort;
 }

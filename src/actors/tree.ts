@@ -3,11 +3,11 @@
  * row that is not there yet.
  *
  *   core  rest_for_one    store · conversations · outbox · hub · control
- *   edge  one_for_one     inbound · models · sweeper · health · channels ─ account:<channel>:<id>
+ *   edge  one_for_one     inbound · models · sweeper · health · updater · channels ─ account:<channel>:<id>
  */
 import type { AnyActorLogic, AnyActorRef } from 'xstate';
 import type { ChildSpec, Env, SupervisorSpec } from '../machines/child-spec.ts';
-import { control } from '../machines/control.ts';
+import { control, type RestartKind } from '../machines/control.ts';
 import { supervisor } from '../machines/supervisor.ts';
 import type { Config, GatewayOptions } from '../protocol/config/options.ts';
 import { createChannelDesk } from './channels/desk.ts';
@@ -37,7 +37,11 @@ import { sweeper } from './store/sweeper.ts';
 import type { PortTable } from './table.ts';
 import { version } from './version.ts';
 import { canonicalSessionKey, mainSessionKey } from '../protocol/session-key.ts';
-import { configSnapshot } from './config/snapshot.ts';
+import { createConfigDesk } from './config/desk.ts';
+import { createRestarts } from './config/restarts.ts';
+import { createCommandGroups } from './runs/tools/command-groups.ts';
+import { createUpdate } from './update/desk.ts';
+import { updater } from './update/updater.ts';
 import { join } from 'node:path';
 import { hostname } from 'node:os';
 
@@ -163,6 +167,9 @@ export function buildTree(gateway: Gateway): TreeTable {
   gateway.onActorsTurned = () => changed();
 
   const status = createStatus({ health, presence, now: env.now, config: gateway.config, recent: () => ports.find('runs')?.recent() });
+  const asked = createRestarts({ control: () => gateway.root().system.get('control') as AnyActorRef | undefined, now: env.now });
+  const configs = createConfigDesk(gateway, asked);
+  const updateGroups = createCommandGroups();
   const source: ContextSource = {
     ports,
     now: env.now,
@@ -185,7 +192,8 @@ export function buildTree(gateway: Gateway): TreeTable {
       return health.current();
     },
     status: () => status.summary(),
-    config: () => configSnapshot(options, gateway.config()),
+    config: configs.methods,
+    update: createUpdate(gateway, asked),
     logs: (params) => {
       log.flush();
       return tailLog(log.place(), params);
@@ -208,7 +216,7 @@ export function buildTree(gateway: Gateway): TreeTable {
     row({ id, logic: supervisor, input: { spec, env }, restart: 'permanent', shutdownMs, startMs: 15_000 });
 
   return {
-    reread: rereadConfig(gateway),
+    reread: rereadConfig(gateway, configs.settled),
     phaseChanged: changed,
     core: () => ({
       name: 'core',
@@ -286,11 +294,11 @@ export function buildTree(gateway: Gateway): TreeTable {
             recentRestarts: gateway.restarts,
             ports: {
               warn: (message: string) => log.child('control').warn({}, message),
-              restart(reason: string) {
-                gateway.restarts.push(env.now());
+              restart(reason: string, kind: RestartKind) {
+                if (kind === 'soft') gateway.restarts.push(env.now());
                 gateway.restarts.splice(0, gateway.restarts.length - 20);
-                log.child('control').info({ reason }, 'restart requested');
-                gateway.root().send({ type: 'restart.asked', reason });
+                log.child('control').info({ reason, kind }, 'restart requested');
+                gateway.root().send({ type: 'restart.asked', reason, kind });
               },
             },
           },
@@ -319,6 +327,17 @@ export function buildTree(gateway: Gateway): TreeTable {
           shutdownMs: 0,
         }),
         row({ id: 'health', logic: healthTicker(() => refresh()), restart: 'permanent', shutdownMs: 0 }),
+        row({
+          id: 'updater',
+          logic: updater({
+            env: options.env,
+            groups: updateGroups,
+            offer: (port) => ports.offer('updater', port),
+            log: log.child('update'),
+          }),
+          restart: 'permanent',
+          shutdownMs: 0,
+        }),
         nested('channels', channels.spec(env), 2_000),
       ],
     }),

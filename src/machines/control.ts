@@ -1,10 +1,13 @@
 /**
  * Decides whether and when the gateway restarts. Owns the permission of `SIGUSR1`, the delay, the merging of requests and
- * their rate; the root carries a restart out.
+ * their rate; the root carries a restart out. A soft one rebuilds this process in place; a hard one ends it, for a service
+ * manager to start newer code, and is the stronger wish of the two.
  *   idle ──restart.request | restart.signalled [allowed]──▶ scheduled ──delay [rate ok]──▶ executing (ends with this life)
  */
 import { assign, enqueueActions, setup } from 'xstate';
 import type { Env } from './child-spec.ts';
+
+export type RestartKind = 'soft' | 'hard';
 
 export interface ControlInput {
   env: Env;
@@ -12,11 +15,11 @@ export interface ControlInput {
   allowSignal: boolean;
   /** Moments of the last soft restarts; they outlive this actor, which is rebuilt by each of them. */
   recentRestarts: readonly number[];
-  ports: { warn(message: string): void; restart(reason: string): void };
+  ports: { warn(message: string): void; restart(reason: string, kind: RestartKind): void };
 }
 
 export type ControlEvent =
-  | { type: 'restart.request'; reason: string; delayMs: number }
+  | { type: 'restart.request'; reason: string; delayMs: number; kind?: RestartKind }
   | { type: 'restart.signalled' }
   | { type: 'restart.withdraw' }
   | { type: 'gateway.drain' };
@@ -24,6 +27,7 @@ export type ControlEvent =
 interface ControlContext extends ControlInput {
   dueAt: number;
   reasons: string[];
+  kind: RestartKind;
   /** An internal request that was carried out lets one signal pass until then (lifecycle 7.2). */
   permitUntil: number;
 }
@@ -31,7 +35,7 @@ interface ControlContext extends ControlInput {
 const maxRestarts = 5;
 const rateWindowMs = 60_000;
 const permitGraceMs = 5_000;
-const maxDelayMs = 60_000;
+export const maxDelayMs = 60_000;
 
 /** Names the key, because the operator who sent the signal is looking at this line. */
 export const signalRefused = 'SIGUSR1 ignored: set commands.restart to true to let it restart the gateway';
@@ -40,11 +44,13 @@ export const control = setup({
   types: { input: {} as ControlInput, context: {} as ControlContext, events: {} as ControlEvent },
   guards: {
     isAllowed: ({ context }) => context.allowSignal || context.env.now() < context.permitUntil,
+    /** Everything is being rebuilt already, of the old code. */
+    isStronger: ({ context, event }) => context.kind === 'soft' && kindOf(event) === 'hard',
     hasRate: ({ context }) => recentOf(context).length < maxRestarts,
   },
   delays: {
     untilDue: ({ context }) => Math.max(0, context.dueAt - context.env.now()),
-    untilWindow: ({ context }) => Math.max(0, (recentOf(context)[0] ?? 0) + rateWindowMs - context.env.now()),
+    untilWindow: ({ context }) => Math.max(0, windowEnd(context) - context.env.now()),
   },
   actions: {
     refuse: ({ context }) => context.ports.warn(signalRefused),
@@ -56,17 +62,19 @@ export const control = setup({
       // Requests merge: the earlier moment counts, every reason is kept.
       const dueAt = context.reasons.length > 0 ? Math.min(context.dueAt, now + delay) : now + delay;
       const permitUntil = event.type === 'restart.request' ? Math.max(context.permitUntil, now + delay + permitGraceMs) : 0;
-      return { dueAt, permitUntil, reasons: [...context.reasons, request.reason.trim().slice(0, 200)].slice(-20) };
+      return { dueAt, permitUntil, ...merged(context, request.reason, kindOf(event)) };
     }),
-    forget: assign({ reasons: [], permitUntil: 0 }),
-    execute: ({ context }) => context.ports.restart(context.reasons.join(', ')),
+    join: assign(({ context, event }) => merged(context, (event as { reason: string }).reason, kindOf(event))),
+    awaitWindow: assign({ dueAt: ({ context }) => windowEnd(context) }),
+    forget: assign({ reasons: [], permitUntil: 0, kind: 'soft' }),
+    execute: ({ context }) => context.ports.restart(context.reasons.join(', '), context.kind),
     reportUp: enqueueActions(({ self, enqueue }) => {
       if (self._parent) enqueue.sendTo(self._parent, { type: 'child.up', actorId: self.id });
     }),
   },
 }).createMachine({
   id: 'control',
-  context: ({ input }) => ({ ...input, dueAt: 0, reasons: [], permitUntil: 0 }),
+  context: ({ input }) => ({ ...input, dueAt: 0, reasons: [], kind: 'soft', permitUntil: 0 }),
   initial: 'idle',
   on: { 'gateway.drain': '.stopped' },
   states: {
@@ -91,10 +99,17 @@ export const control = setup({
     },
     /** Too many in a minute: the operator's own loop must not keep everybody else out. */
     waiting: {
-      on: { 'restart.withdraw': { target: 'idle', actions: 'forget' } },
+      entry: 'awaitWindow',
+      on: {
+        'restart.request': { actions: 'join' },
+        'restart.withdraw': { target: 'idle', actions: 'forget' },
+      },
       after: { untilWindow: 'executing' },
     },
-    executing: { entry: 'execute' },
+    executing: {
+      entry: 'execute',
+      on: { 'restart.request': { guard: 'isStronger', actions: ['join', 'execute'] } },
+    },
     stopped: { type: 'final' },
   },
   options: { maxIterations: 1000 },
@@ -104,3 +119,12 @@ function recentOf({ recentRestarts, env }: ControlContext): number[] {
   const now = env.now();
   return recentRestarts.filter((at) => now - at < rateWindowMs);
 }
+
+const windowEnd = (context: ControlContext): number => (recentOf(context)[0] ?? 0) + rateWindowMs;
+
+const kindOf = (event: ControlEvent): RestartKind => (event.type === 'restart.request' ? (event.kind ?? 'soft') : 'soft');
+
+const merged = (context: ControlContext, reason: string, kind: RestartKind) => ({
+  reasons: [...context.reasons, reason.trim().slice(0, 200)].slice(-20),
+  kind: kind === 'hard' ? kind : context.kind,
+});

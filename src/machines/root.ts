@@ -6,6 +6,7 @@
  *       │           │         │        ▲─────────────────────────────────────────────────────────────┘
  *       └─ failed ──┴─────────┘    any ──stop──▶ stopping ▶ stopped            stopping ──escalation──▶ failed
  *
+ * A hard restart, for code that has been replaced, drains as well and then stops: the service manager starts the successor.
  * Entering `restarting` or `stopping` emits `shutdown` before any child is asked to leave. Lock and listener outlive a
  * restart, so the process keeps its PID and nobody is refused. A listener that crashes is opened again in place.
  */
@@ -37,7 +38,7 @@ export type RootEvent =
   | { type: 'signal.again' }
   | { type: 'edge.degraded' }
   | { type: 'edge.recovered' }
-  | { type: 'restart.asked'; reason: string }
+  | { type: 'restart.asked'; reason: string; kind?: 'soft' | 'hard' }
   | { type: 'restart.cancelled' }
   | { type: 'stop.asked'; reason: string }
   | { type: 'runs.idle' }
@@ -81,6 +82,8 @@ interface RootContext {
   restartSignalled: boolean;
   /** A restart was decided before there was anything to restart. */
   restartDecided: boolean;
+  /** The restart that was decided is one of the process. */
+  isHard: boolean;
   /** Moments of the listener's crashes inside its window. */
   listenerCrashes: number[];
   /** Moments of unattributed faults inside the window of the root's own intensity. */
@@ -99,6 +102,9 @@ const faultWindowMs = 60_000;
 const signalAgainMs = 300;
 /** What a soft restart is announced with. */
 export const restartExpectedMs = 1_500;
+/** A hard one takes what the service manager waits in addition (lifecycle 6.1). */
+const successorExpectedMs = restartExpectedMs + 5_000;
+const updating = 'gateway updating';
 
 const escalation = (message: string): Failure => ({
   code: 'intensity-exceeded',
@@ -168,6 +174,7 @@ export const root = setup({
       const now = context.env.now();
       return context.listenerCrashes.filter((at) => now - at < faultWindowMs).length < maxListenerCrashes;
     },
+    isHard: ({ context }) => context.isHard,
     hasFailed: ({ context }) => context.failure !== undefined,
     exceedsFaults: ({ context }) => {
       const now = context.env.now();
@@ -206,6 +213,9 @@ export const root = setup({
     mergeSignal: assign({ restartSignalled: false }),
     forgetSignalAgain: cancel('signal.again'),
     decideRestart: assign({ restartDecided: true }),
+    noteKind: assign({ isHard: ({ context, event }) => context.isHard || (event as { kind?: string }).kind === 'hard' }),
+    forgetKind: assign({ isHard: false }),
+    noteUpdate: assign({ reason: updating }),
     forgetDecision: assign({ restartDecided: false }),
     passRemembered: enqueueActions(({ context, enqueue, system }) => {
       if (!context.restartSignalled) return;
@@ -225,7 +235,11 @@ export const root = setup({
     noteStop: assign({ reason: 'gateway stopping', exitCode: 0 }),
     noteInterrupt: assign({ exitCode: 130 }),
     announceRestart: emit({ type: 'shutdown', reason: 'gateway restarting', restartExpectedMs }),
-    announceStop: emit(({ context }) => ({ type: 'shutdown' as const, reason: context.failure ? 'gateway failed' : 'gateway stopping' })),
+    announceStop: emit(({ context }): ShutdownEmitted => {
+      if (context.failure) return { type: 'shutdown', reason: 'gateway failed' };
+      if (context.reason === updating) return { type: 'shutdown', reason: updating, restartExpectedMs: successorExpectedMs };
+      return { type: 'shutdown', reason: 'gateway stopping' };
+    }),
     nextGeneration: assign({ generation: ({ context }) => context.generation + 1 }),
     spawnLock: enqueueActions(({ enqueue }) => enqueue.spawnChild('lock', { id: 'lock' })),
     spawnListener: enqueueActions(({ enqueue }) => enqueue.spawnChild('listener', { id: 'listener', systemId: 'listener' })),
@@ -281,6 +295,7 @@ export const root = setup({
     generation: 0,
     restartSignalled: false,
     restartDecided: false,
+    isHard: false,
     listenerCrashes: [],
     faults: [],
     failure: undefined,
@@ -359,7 +374,7 @@ export const root = setup({
           { guard: { type: 'isSignal', params: ['SIGTERM', 'SIGINT', 'SIGHUP'] }, target: 'stopping' },
           { guard: { type: 'isSignal', params: ['SIGUSR1'] }, actions: 'rememberRestart' },
         ],
-        'restart.asked': { actions: 'decideRestart' },
+        'restart.asked': { actions: ['decideRestart', 'noteKind'] },
         'stop.asked': 'stopping',
       },
       after: { settleLimit: 'running' },
@@ -373,7 +388,7 @@ export const root = setup({
         degraded: { on: { 'edge.recovered': 'ready' } },
       },
       on: {
-        'restart.asked': 'draining',
+        'restart.asked': { target: 'draining', actions: 'noteKind' },
         'supervisor.exhausted': { guard: 'isCore', target: 'stopping', actions: 'noteCoreFailure' },
         'signal.received': [
           { guard: { type: 'isSignal', params: ['SIGTERM', 'SIGINT', 'SIGHUP'] }, target: 'stopping' },
@@ -385,13 +400,14 @@ export const root = setup({
     draining: {
       entry: ['forgetDecision', 'parkRuns'],
       on: {
-        'runs.idle': 'restarting',
-        'restart.cancelled': { target: 'running', actions: 'unparkRuns' },
+        'runs.idle': [{ guard: 'isHard', target: 'stopping', actions: 'noteUpdate' }, { target: 'restarting' }],
+        'restart.asked': { actions: 'noteKind' },
+        'restart.cancelled': { target: 'running', actions: ['unparkRuns', 'forgetKind'] },
         'supervisor.exhausted': { guard: 'isCore', target: 'stopping', actions: 'noteCoreFailure' },
         'signal.received': { guard: { type: 'isSignal', params: ['SIGTERM', 'SIGINT', 'SIGHUP'] }, target: 'stopping' },
         'stop.asked': 'stopping',
       },
-      after: { drainLimit: 'restarting' },
+      after: { drainLimit: [{ guard: 'isHard', target: 'stopping', actions: 'noteUpdate' }, { target: 'restarting' }] },
     },
     restarting: {
       entry: ['announceRestart', 'mergeSignal', 'forgetSignalAgain'],

@@ -59,6 +59,19 @@ export interface SubmittedRun {
   begin(): void;
 }
 
+/** A new text for the configuration file. */
+export interface ConfigWrite {
+  raw: string;
+  baseHash?: string;
+}
+
+/** What a restart that somebody asked for is told about its origin. */
+export interface RestartWish {
+  sessionKey?: string;
+  note?: string;
+  restartDelayMs?: number;
+}
+
 export interface MethodContext {
   identity: Identity;
   health(options: { probe: boolean }): unknown;
@@ -85,7 +98,15 @@ export interface MethodContext {
   }): Promise<Record<string, unknown>>;
   history(sessionKey: string, limit: number): Promise<Record<string, unknown>>;
   sessions(params: Record<string, unknown>): Promise<Record<string, unknown>>;
-  config(): unknown;
+  config: {
+    get(): unknown;
+    schema(): unknown;
+    set(write: ConfigWrite): Promise<unknown>;
+    patch(write: ConfigWrite & RestartWish): Promise<unknown>;
+    apply(write: ConfigWrite & RestartWish): Promise<unknown>;
+  };
+  /** Brings newer code of this program to this machine. */
+  update(wish: RestartWish & { timeoutMs?: number }): Promise<unknown>;
   logs(params: { cursor?: number; limit?: number; maxBytes?: number }): Promise<unknown>;
   models(): unknown[];
   nodes: NodesPort;

@@ -7,10 +7,11 @@ import { methods } from './methods/index.ts';
 
 /** Definitions that exist outside, in their order; those of methods that are not served yet are left out. */
 const knownOrder = `ConnectParams HelloOk RequestFrame ResponseFrame EventFrame GatewayFrame PresenceEntry StateVersion Snapshot ErrorShape
-   AgentEvent SendParams AgentParams AgentWaitParams NodePairRequestParams NodePairListParams NodePairApproveParams
+  AgentEvent SendParams AgentParams AgentWaitParams NodePairRequestParams NodePairListParams NodePairApproveParams
    NodePairRejectParams NodePairVerifyParams NodeRenameParams NodeListParams NodeDescribeParams NodeInvokeParams
-   NodeInvokeResultParams NodeEventParams NodeInvokeRequestEvent SessionsListParams ConfigGetParams ModelsListParams SkillsBinsParams
-   LogsTailParams ChatHistoryParams ChatSendParams ChatAbortParams ChatEvent TickEvent ShutdownEvent`.split(/\s+/);
+   NodeInvokeResultParams NodeEventParams NodeInvokeRequestEvent SessionsListParams ConfigGetParams ConfigSetParams
+   ConfigApplyParams ConfigPatchParams ConfigSchemaParams ModelsListParams SkillsBinsParams LogsTailParams ChatHistoryParams
+   ChatSendParams ChatAbortParams ChatEvent UpdateRunParams TickEvent ShutdownEvent`.split(/\s+/);
 
 /** Apps send whatever they like with these, so their params have no definition. */
 const looseMethods = new Set(['health', 'status', 'system-presence', 'system-event']);

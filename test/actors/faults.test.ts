@@ -142,6 +142,7 @@ const residents: Record<string, Subject> = {
   healthTicker: only('root/edge/health'),
   models: only('root/edge/models'),
   sweeper: only('root/edge/sweeper'),
+  updater: only('root/edge/updater'),
   inbound: only('root/edge/inbound'),
   link: below('root/edge/channels/account:telegram:default/link', 'root/edge/channels/account:telegram:default'),
   hubFront: only('root/core/hub/front'),
@@ -184,6 +185,7 @@ const sites: Record<string, string[]> = {
   'runs/run-actors.ts': ['laneSlot', 'registration', 'prepare', 'modelStep', 'tools'],
   'store/store-actor.ts': ['store'],
   'store/sweeper.ts': ['sweeper'],
+  'update/updater.ts': ['updater'],
 };
 
 /** Broken elsewhere or not at all, and why that is no gap. */

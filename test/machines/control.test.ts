@@ -7,6 +7,7 @@ function startControl({ allowSignal = false, restartsAgo = [] as number[] } = {}
   const clock = createVirtualClock(1_000_000);
   const warnings: string[] = [];
   const restarts: { at: number; reason: string }[] = [];
+  const kinds: string[] = [];
   const actor = createActor(control, {
     clock,
     input: {
@@ -15,11 +16,14 @@ function startControl({ allowSignal = false, restartsAgo = [] as number[] } = {}
       recentRestarts: restartsAgo.map((ms) => clock.now() - ms),
       ports: {
         warn: (message) => void warnings.push(message),
-        restart: (reason) => void restarts.push({ at: clock.now() - 1_000_000, reason }),
+        restart(reason, kind) {
+          restarts.push({ at: clock.now() - 1_000_000, reason });
+          kinds.push(kind);
+        },
       },
     },
   }).start();
-  return { clock, warnings, restarts, send: (event: ControlEvent) => actor.send(event), state: () => actor.getSnapshot().value };
+  return { clock, warnings, restarts, kinds, send: (event: ControlEvent) => actor.send(event), state: () => actor.getSnapshot().value };
 }
 
 const signal: ControlEvent = { type: 'restart.signalled' };
@@ -87,6 +91,32 @@ describe('the restart region', () => {
     world.send(signal);
     world.clock.advance(1);
     expect(world.restarts).toEqual([{ at: 10_000, reason: 'SIGUSR1' }]);
+  });
+
+  it('takes the stronger of the wishes, also while the weaker one is carried out', () => {
+    const hard: ControlEvent = { type: 'restart.request', delayMs: 2_000, reason: 'update', kind: 'hard' };
+    const merged = startControl();
+    for (const event of [request(5_000), hard, request(9_000)]) merged.send(event);
+    merged.clock.advance(60_000);
+    expect(merged.restarts).toEqual([{ at: 2_000, reason: 'config.apply, update, config.apply' }]);
+    expect(merged.kinds).toEqual(['hard']);
+    const late = startControl();
+    late.send(request(0));
+    late.clock.advance(0);
+    for (const event of [hard, hard, request(0)]) late.send(event);
+    late.clock.advance(60_000);
+    expect(late.kinds).toEqual(['soft', 'hard']);
+  });
+
+  it('lets a request join the one that waits for its turn', () => {
+    const world = startControl({ restartsAgo: [50_000, 40_000, 30_000, 20_000, 10_000] });
+    world.send(request(0, 'a'));
+    world.clock.advance(100);
+    world.send(request(0, 'b'));
+    world.clock.advance(9_899);
+    expect(world.restarts).toEqual([]);
+    world.clock.advance(1);
+    expect(world.restarts).toEqual([{ at: 10_000, reason: 'a, b' }]);
   });
 
   it('ends when it is asked to, and forgets what was scheduled', () => {

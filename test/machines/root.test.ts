@@ -5,6 +5,7 @@ import { type RootWish, type RootWorld, startRoot } from '../support/start-root.
 
 const signal = (name: SignalName): RootEvent => ({ type: 'signal.received', name, at: 0 });
 const restart: RootEvent = { type: 'restart.asked', reason: 'test' };
+const hardRestart: RootEvent = { type: 'restart.asked', reason: 'update', kind: 'hard' };
 
 describe('the way up', () => {
   it('goes through every phase and is ready', () => {
@@ -134,6 +135,33 @@ describe('the way down', () => {
     expect(world.shutdowns).toHaveLength(1);
     world.clock.advance(5_000);
     expect(world.output()).toEqual({ exitCode: 0 });
+  });
+});
+
+describe('a hard restart', () => {
+  const announced = [{ type: 'shutdown', reason: 'gateway updating', restartExpectedMs: 6_500 }];
+
+  it('waits for the runs, says that a successor is expected, and ends with 0', () => {
+    const world = startRoot({ runsHang: true, limits: { drainMs: 10_000 } });
+    world.root.send(hardRestart);
+    world.clock.advance(9_999);
+    expect(world.state()).toBe('draining');
+    expect(world.shutdowns).toEqual([]);
+    world.clock.advance(6_000);
+    expect(world.shutdowns).toEqual(announced);
+    expect(world.output()).toEqual({ exitCode: 0 });
+  });
+
+  it('takes over from a soft one that still waits, and a stop takes over from both', () => {
+    const world = startRoot({ runsHang: true, limits: { drainMs: 10_000 } });
+    for (const event of [restart, hardRestart]) world.root.send(event);
+    world.clock.advance(16_000);
+    expect(world.shutdowns).toEqual(announced);
+    const stopped = startRoot({ runsHang: true });
+    for (const event of [hardRestart, signal('SIGTERM')]) stopped.root.send(event);
+    stopped.clock.advance(5_000);
+    expect(stopped.shutdowns).toEqual([{ type: 'shutdown', reason: 'gateway stopping' }]);
+    expect(stopped.output()).toEqual({ exitCode: 0 });
   });
 });
 
@@ -299,6 +327,7 @@ describe('properties of every reachable state', () => {
   const moves = fc.constantFrom<Move>(
     ['SIGUSR1', ({ root }) => root.send(signal('SIGUSR1'))],
     ['restart', ({ root }) => root.send(restart)],
+    ['hard restart', ({ root }) => root.send(hardRestart)],
     ['store breaks', ({ part }) => part('store')?.die()],
     ['conversations break', ({ part }) => part('conversations')?.die()],
     ['channels break', ({ part }) => part('channels')?.die()],

@@ -7,11 +7,13 @@ import { fromIo } from '../io.ts';
 import type { Gateway } from '../tree.ts';
 import { loadConfig } from './load.ts';
 
-export const rereadConfig = (gateway: Gateway) =>
+/** @param settled resolves when no client's change of the file is under way, so that none of them is missed. */
+export const rereadConfig = (gateway: Gateway, settled: () => Promise<void>) =>
   fromIo<unknown>(({ run, report }) => {
     run(async () => {
       const log = gateway.log.child('config');
       try {
+        await settled();
         const loaded = await loadConfig(gateway.options.env, gateway.options.profile);
         if (loaded.valid) {
           gateway.applied = loaded.config;

@@ -25,7 +25,7 @@ export interface ParsedConfig {
 type Json = Record<string, unknown>;
 type Environment = Record<string, string | undefined>;
 
-const maxBytes = 4 * 1024 * 1024;
+export const maxBytes = 4 * 1024 * 1024;
 const forbidden = new Set(['__proto__', 'constructor', 'prototype']);
 
 export function parseConfig(text: string | null, env: Environment, paths: { home: string; workspace: string }): ParsedConfig {
@@ -92,7 +92,7 @@ function checkKeys(text: string, { keys }: Scan, places: Places, issues: ConfigI
   }
 }
 
-const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value);
+export const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 function substitute(value: unknown, env: Environment, issues: ConfigIssue[], path: string): unknown {
   if (typeof value === 'string') return substituteText(value, env, issues, path);
@@ -141,16 +141,17 @@ function check(document: Json, issues: ConfigIssue[]): void {
         if (isObject(item)) walk(item, here);
         else issues.push({ path: here, message: 'must be an object', level: 'error' });
       } else if (!ignored.has(here))
-        issues.push({ path: here, message: 'is not a key this release knows', level: isStrict(here) ? 'error' : 'warning' });
+        issues.push({ path: here, message: 'is not a key this release knows', level: isStrict(here) ? 'error' : 'warning', unknown: true });
     }
   };
   walk(document, '');
 }
 
 /** Bookkeeping of other programs in the same file. */
-const ignored = new Set(['meta', 'wizard', '$schema']);
+export const ignored = new Set(['meta', 'wizard', '$schema']);
 
-const sections = new Set(
+/** What holds keys and is none itself: `gateway`, `gateway.auth`, … */
+export const sections: ReadonlySet<string> = new Set(
   Object.keys(configKeys).flatMap((key) => {
     const parts = key.split('.');
     return parts.slice(1).map((_, index) => parts.slice(0, index + 1).join('.'));

@@ -91,6 +91,8 @@ export interface ConfigIssue {
   path: string;
   message: string;
   level: 'error' | 'warning';
+  /** No key of this release. Reading may bear with it, writing does not. */
+  unknown?: true;
   /** Where in the file, counted from 1. */
   line?: number;
   column?: number;

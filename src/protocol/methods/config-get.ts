@@ -6,5 +6,5 @@ export const configGet = defineMethod({
   summary: 'The configuration in force, its file and its problems; secrets are closed.',
   params: Type.Object({}, { additionalProperties: false }),
   errors: [],
-  handle: ({ ctx }) => ctx.config(),
+  handle: ({ ctx }) => ctx.config.get(),
 });

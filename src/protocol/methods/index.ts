@@ -5,7 +5,11 @@ import { agentWait } from './agent-wait.ts';
 import { chatAbort } from './chat-abort.ts';
 import { chatHistory } from './chat-history.ts';
 import { chatSend } from './chat-send.ts';
+import { configApply } from './config-apply.ts';
 import { configGet } from './config-get.ts';
+import { configPatch } from './config-patch.ts';
+import { configSchema } from './config-schema.ts';
+import { configSet } from './config-set.ts';
 import { health } from './health.ts';
 import { inspectorHistory } from './inspector-history.ts';
 import { inspectorTree } from './inspector-tree.ts';
@@ -28,6 +32,7 @@ import { skillsBins } from './skills-bins.ts';
 import { status } from './status.ts';
 import { systemEvent } from './system-event.ts';
 import { systemPresence } from './system-presence.ts';
+import { updateRun } from './update-run.ts';
 
 const rows: readonly MethodRow[] = [
   agent,
@@ -35,7 +40,11 @@ const rows: readonly MethodRow[] = [
   chatAbort,
   chatHistory,
   chatSend,
+  configApply,
   configGet,
+  configPatch,
+  configSchema,
+  configSet,
   health,
   inspectorHistory,
   inspectorTree,
@@ -58,6 +67,7 @@ const rows: readonly MethodRow[] = [
   status,
   systemEvent,
   systemPresence,
+  updateRun,
 ];
 
 export const methods: ReadonlyMap<string, MethodRow> = new Map(rows.map((row) => [row.name, row]));

@@ -1,0 +1,20 @@
+import { Type } from 'typebox';
+import { defineMethod } from '../method.ts';
+
+export const configPatch = defineMethod({
+  name: 'config.patch',
+  summary: 'Changes single keys of the configuration file, and restarts the gateway in place if they need it.',
+  params: Type.Object(
+    {
+      // A merge patch: null removes, objects merge, everything else replaces.
+      raw: Type.String({ minLength: 1 }),
+      baseHash: Type.Optional(Type.String()),
+      sessionKey: Type.Optional(Type.String()),
+      note: Type.Optional(Type.String()),
+      restartDelayMs: Type.Optional(Type.Integer({ minimum: 0 })),
+    },
+    { additionalProperties: false },
+  ),
+  errors: ['INVALID_REQUEST', 'UNAVAILABLE'],
+  handle: ({ params, ctx }) => ctx.config.patch(params),
+});
