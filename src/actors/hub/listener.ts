@@ -80,7 +80,6 @@ export const listenerActor = (options: ListenerOptions) => {
   // A listener that is opened again after a crash takes the port its predecessor had, also one the system chose.
   let bound = options.port;
   return fromIo<unknown>(({ guard, report, receive, run, after }) => {
-    const [first = '127.0.0.1', ...others] = options.hosts;
     const servers: Server[] = [];
     const silent = new Set<Socket>();
     const strangers = new Map<string, Connection>();
@@ -200,8 +199,6 @@ export const listenerActor = (options: ListenerOptions) => {
           if (connection.isOpen) next.take(connection);
           stopWaiting(connection);
         }
-        // Wished for and not waited for: opening one costs as long as a greeting, and somebody may be waiting for his.
-        if (others.length > 0) after(10, listenOnOthers);
         return () => {
           if (taker === next) taker = undefined;
         };
@@ -259,22 +256,21 @@ export const listenerActor = (options: ListenerOptions) => {
     }
 
     run(async () => {
+      const [first, ...others] = options.hosts;
       try {
-        await listen(first);
+        await listen(first ?? '127.0.0.1');
       } catch (error) {
-        return report({ type: 'boot.failed', failure: await describe(error, first, port) });
+        return report({ type: 'boot.failed', failure: await describe(error, first ?? '127.0.0.1', port) });
       }
       release = options.register(portOf);
       report({ type: 'listener.opened' });
-    });
-
-    async function listenOnOthers() {
-      for (const host of others.splice(0)) {
+      // Wished for and not waited for: the rest of the start goes on meanwhile.
+      for (const host of others) {
         await listen(host).catch((error: NodeJS.ErrnoException) =>
           options.warn(`not listening on ${host}: ${error.code ?? error.message}`),
         );
       }
-    }
+    });
 
     receive((event) => {
       if (event.type !== 'gateway.drain') return;
