@@ -2,6 +2,7 @@
  * The short list of things a method may ask of the running gateway. A handler sees nothing else, so a test hands in a
  * plain object. Whatever cannot be answered now is refused with a retryable UNAVAILABLE by the implementation.
  */
+import type { RestartWish } from './restart-wish.ts';
 import type { Caller } from './access.ts';
 import type { PresenceEntry } from './frames.ts';
 import type { NodesPort } from './nodes.ts';
@@ -63,13 +64,6 @@ export interface SubmittedRun {
 export interface ConfigWrite {
   raw: string;
   baseHash?: string;
-}
-
-/** What a restart that somebody asked for is told about its origin. */
-export interface RestartWish {
-  sessionKey?: string;
-  note?: string;
-  restartDelayMs?: number;
 }
 
 export interface MethodContext {

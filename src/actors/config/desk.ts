@@ -5,7 +5,8 @@
  */
 import { homedir } from 'node:os';
 import PQueue from 'p-queue';
-import type { ConfigWrite, MethodContext, RestartWish } from '../../protocol/context.ts';
+import type { ConfigWrite, MethodContext } from '../../protocol/context.ts';
+import type { RestartWish } from '../../protocol/restart-wish.ts';
 import { GatewayError, invalidRequest, unavailable } from '../../protocol/errors.ts';
 import { describeConfig } from '../../protocol/config/describe.ts';
 import { patchText, readPatch } from '../../protocol/config/edit.ts';

@@ -1,7 +1,7 @@
 /** Asks the controller for a restart, and says in the words of the protocol what came of it. Own requests need no signal. */
 import type { AnyActorRef } from 'xstate';
 import { maxDelayMs, type RestartKind } from '../../machines/control.ts';
-import type { RestartWish } from '../../protocol/context.ts';
+import type { RestartWish } from '../../protocol/restart-wish.ts';
 import { unavailable } from '../../protocol/errors.ts';
 import { noteOf } from './sentinel.ts';
 

@@ -3,7 +3,7 @@
  * (lifecycle 7.6). One file, so the last of several requests is the one that is told.
  */
 import { join } from 'node:path';
-import type { RestartWish } from '../../protocol/context.ts';
+import type { RestartWish } from '../../protocol/restart-wish.ts';
 import type { Log } from '../log.ts';
 import { writeWhole } from '../write-file.ts';
 

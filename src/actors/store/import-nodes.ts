@@ -49,8 +49,13 @@ function importFile(db: DatabaseSync, path: string, insert: (entry: Json) => voi
   const entries = entriesOf(path);
   if (entries === undefined) return;
   db.exec('BEGIN IMMEDIATE');
-  for (const entry of entries.slice(0, maxRows)) insert(entry);
-  db.exec('COMMIT');
+  try {
+    for (const entry of entries.slice(0, maxRows)) insert(entry);
+    db.exec('COMMIT');
+  } catch (error) {
+    db.exec('ROLLBACK');
+    throw error;
+  }
   try {
     renameSync(path, `${path}.imported`);
   } catch {

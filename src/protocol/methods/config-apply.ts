@@ -1,5 +1,6 @@
 import { Type } from 'typebox';
 import { defineMethod } from '../method.ts';
+import { restartWish } from '../restart-wish.ts';
 
 export const configApply = defineMethod({
   name: 'config.apply',
@@ -8,9 +9,7 @@ export const configApply = defineMethod({
     {
       raw: Type.String({ minLength: 1 }),
       baseHash: Type.Optional(Type.String()),
-      sessionKey: Type.Optional(Type.String()),
-      note: Type.Optional(Type.String()),
-      restartDelayMs: Type.Optional(Type.Integer({ minimum: 0 })),
+      ...restartWish,
     },
     { additionalProperties: false },
   ),

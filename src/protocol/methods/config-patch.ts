@@ -1,5 +1,6 @@
 import { Type } from 'typebox';
 import { defineMethod } from '../method.ts';
+import { restartWish } from '../restart-wish.ts';
 
 export const configPatch = defineMethod({
   name: 'config.patch',
@@ -9,9 +10,7 @@ export const configPatch = defineMethod({
       // A merge patch: null removes, objects merge, everything else replaces.
       raw: Type.String({ minLength: 1 }),
       baseHash: Type.Optional(Type.String()),
-      sessionKey: Type.Optional(Type.String()),
-      note: Type.Optional(Type.String()),
-      restartDelayMs: Type.Optional(Type.Integer({ minimum: 0 })),
+      ...restartWish,
     },
     { additionalProperties: false },
   ),

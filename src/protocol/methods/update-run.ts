@@ -1,14 +1,13 @@
 import { Type } from 'typebox';
 import { defineMethod } from '../method.ts';
+import { restartWish } from '../restart-wish.ts';
 
 export const updateRun = defineMethod({
   name: 'update.run',
   summary: 'Brings newer code of this program to this machine, and lets the service manager start it.',
   params: Type.Object(
     {
-      sessionKey: Type.Optional(Type.String()),
-      note: Type.Optional(Type.String()),
-      restartDelayMs: Type.Optional(Type.Integer({ minimum: 0 })),
+      ...restartWish,
       // For all steps together. Less than a second is taken for a second.
       timeoutMs: Type.Optional(Type.Integer({ minimum: 1 })),
     },
